@@ -54,9 +54,15 @@ struct kernels {
     /* y[cols] = row r of w, scales applied. */
     void (*matrix_row)(float *y, const struct matrix *w, uint64_t r);
 
-    /* y[t*y_stride + r - r0] = <w[r,:], x[t*x_stride ...]> for r in [r0, r1), t in [0, T).
-     * scratch: [cols]. */
-    void (*matmul)(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
+    /* A vector as matmul wants it, prepared once and multiplied with many rows: what it looks like
+     * is the level's own matter. pack_bytes(n): its size, a multiple of 64; pack: dst (aligned to
+     * 64) from x[n]. */
+    size_t (*pack_bytes)(size_t n);
+    void (*pack)(void *dst, const float *x, size_t n);
+
+    /* y[t*y_stride + r - r0] = <w[r,:], x[t]> for r in [r0, r1), t in [0, T).
+     * x: T packed vectors of cols; scratch: [cols]. */
+    void (*matmul)(float *y, size_t y_stride, const void *const *x, size_t T,
                    const struct matrix *w, uint64_t r0, uint64_t r1, enum kernel_role role,
                    float *scratch);
 

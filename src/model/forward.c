@@ -28,11 +28,13 @@ void block_run(struct forward *f, uint64_t layer, bool reuse_list)
     const struct model_config *const c = &f->m->cfg;
     const struct layer *const l = &f->m->layer[layer];
     op_rmsnorm(f, f->h, f->x, l->attn_norm, f->T, c->hidden, c->norm_eps);
+    op_pack(f, &f->h_in, f->h, f->T, c->hidden);
     mla_run(f, layer, reuse_list);
     tap(f, TAP_ATTN, layer, f->y);
     op_add(f, f->x, f->y, f->T, c->hidden);
 
     op_rmsnorm(f, f->h, f->x, l->ffn_norm, f->T, c->hidden, c->norm_eps);
+    op_pack(f, &f->h_in, f->h, f->T, c->hidden);
     if (l->ffn_kind == FFN_DENSE)
         op_ffn(f, f->y, &l->dense);
     else
@@ -94,7 +96,8 @@ int forward_logits(struct forward *f, const float *hidden, size_t n, enum kernel
 {
     const struct model *const m = f->m;
     f->role = role;
-    op_matmul(f, logits, m->head.rows, hidden, m->cfg.hidden, n, &m->head);
+    op_pack(f, &f->h_in, hidden, n, m->cfg.hidden);
+    op_matmul(f, logits, m->head.rows, &f->h_in, n, &m->head);
     for (size_t i = 0; i < n * m->head.rows; i++) {
         if (!isfinite(logits[i]))
             return err_set(e, GLIM_ENUMERIC, "logit %zu is %f, expected a finite number",
@@ -132,7 +135,8 @@ int forward_mtp(struct forward *f, const struct row *row, const float *hidden, s
         m->kernels.rmsnorm(in, in, m->mtp.enorm, d, (float)c->norm_eps);
         m->kernels.rmsnorm(in + d, hidden + t * d, m->mtp.hnorm, d, (float)c->norm_eps);
     }
-    op_matmul(f, f->x, d, f->mtp_in, 2 * d, T, &m->mtp.eh_proj);
+    op_pack(f, &f->v_in, f->mtp_in, T, 2 * d);
+    op_matmul(f, f->x, d, &f->v_in, T, &m->mtp.eh_proj);
     block_run(f, c->layers, reuse_list);
     freeze_lists(f);
     op_rmsnorm(f, f->mtp_out, f->x, m->mtp.head_norm, T, d, c->norm_eps);

@@ -31,7 +31,13 @@ enum tap_point { TAP_ATTN, TAP_FFN, TAP_BLOCK, TAP_FINAL, TAP_PICK };
 typedef void tap_fn(void *ctx, enum tap_point p, uint64_t layer, const void *values, size_t rows,
                     size_t cols);
 
+/* Vectors prepared for matmul (kernels.h), at fixed places. */
+struct packed {
+    const void **row; /* [rows] each [pack_bytes(width)] */
+};
+
 struct scratch { /* one a worker */
+    void *packed;        /* one vector of max(Rk, Dn) */
     float *wrow;         /* [widest matrix row] */
     float *score, *aux;  /* [context] */
     float *vec;          /* [Rk + Dr + Dn + Dv + Di] */
@@ -69,6 +75,9 @@ struct forward {
     float *a;    /* [T,Rk+Dr] */
     float *att;  /* [T,H,Dv] */
     float *lat;  /* [expand_max,Rk] latents of the span that is expanded */
+    struct packed lat_in; /* the same */
+    struct packed h_in;   /* [T,D] h, for all matrices that read it */
+    struct packed v_in;   /* [T,...] the input of one matrix */
     float *qi;   /* [T,Hi,Di] */
     float *ki;   /* [T,Di] */
     float *wi;   /* [T,Hi] */
@@ -81,7 +90,8 @@ struct forward {
     uint32_t *pair_of; /* [T*K] (row, rank) pairs grouped by expert */
     struct moe_item *item; /* [E] */
     size_t items;
-    float *ex_in;     /* [T*K,D] */
+    const void **ex_in; /* [T*K] into h_in */
+    struct packed act_in; /* [T*K,F] */
     float *ex_act, *ex_up; /* [T*K,F] */
     float *ex_out;    /* [T*K,D], indexed by pair */
     float *mtp_in;    /* [T,2D] */
@@ -123,19 +133,22 @@ int forward_mtp(struct forward *f, const struct row *row, const float *hidden, s
 
 /* ---- between the files of model/ ---- */
 
+/* p[T] = x [T,n], each vector prepared. */
+void op_pack(struct forward *f, struct packed *p, const float *x, size_t T, size_t n);
 /* y[T,rows] (+stride) = x . W^T, rows split over the threads. */
-void op_matmul(struct forward *f, float *y, size_t y_stride, const float *x, size_t x_stride,
-               size_t T, const struct matrix *w);
+void op_matmul(struct forward *f, float *y, size_t y_stride, const struct packed *x, size_t T,
+               const struct matrix *w);
 void op_rmsnorm(struct forward *f, float *y, const float *x, const float *g, size_t T, size_t n,
                 double eps);
 void op_add(struct forward *f, float *y, const float *x, size_t T, size_t n);
-void op_ffn(struct forward *f, float *y, const struct ffn *w);
+void op_ffn(struct forward *f, float *y, const struct ffn *w); /* of f->h_in */
 
 void block_run(struct forward *f, uint64_t layer, bool reuse_list);  /* one decoder layer on f->x */
-void mla_run(struct forward *f, uint64_t layer, bool reuse_list);    /* f->h -> f->y */
-/* f->h, f->qr -> index keys in the cache, and the lists f->pick unless they are to be kept. */
+void mla_run(struct forward *f, uint64_t layer, bool reuse_list);    /* f->h_in -> f->y */
+/* f->h_in, the query latent in f->v_in -> index keys in the cache, and the lists f->pick unless
+ * they are to be kept. */
 void indexer_run(struct forward *f, uint64_t layer, bool keep_list);
-void moe_run(struct forward *f, const struct layer *l);              /* f->h -> f->y */
+void moe_run(struct forward *f, const struct layer *l);              /* f->h_in -> f->y */
 void rope_fill(struct forward *f);                                   /* f->row -> f->cs */
 
 static inline const float *row_cs(const struct forward *f, size_t t)

@@ -82,9 +82,9 @@ void indexer_run(struct forward *f, uint64_t layer, bool keep_list)
 {
     const struct model_config *const c = &f->m->cfg;
     const struct indexer *const x = &f->m->layer[layer].index;
-    op_matmul(f, f->qi, c->index_heads * c->index_dim, f->qr, c->q_rank, f->T, &x->q_b);
-    op_matmul(f, f->ki, c->index_dim, f->h, c->hidden, f->T, &x->k);
-    op_matmul(f, f->wi, c->index_heads, f->h, c->hidden, f->T, &x->proj);
+    op_matmul(f, f->qi, c->index_heads * c->index_dim, &f->v_in, f->T, &x->q_b);
+    op_matmul(f, f->ki, c->index_dim, &f->h_in, f->T, &x->k);
+    op_matmul(f, f->wi, c->index_heads, &f->h_in, f->T, &x->proj);
     struct job j = {f, layer};
     pool_for(f->pool, f->T, finish_row, &j);
     if (!keep_list)

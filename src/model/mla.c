@@ -35,10 +35,11 @@ struct job {
 static void project(struct forward *f, const struct layer *l)
 {
     const struct model_config *const c = &f->m->cfg;
-    op_matmul(f, f->qr, c->q_rank, f->h, c->hidden, f->T, &l->q_a);
+    op_matmul(f, f->a, c->kv_rank + c->rope_dim, &f->h_in, f->T, &l->kv_a);
+    op_matmul(f, f->qr, c->q_rank, &f->h_in, f->T, &l->q_a);
     op_rmsnorm(f, f->qr, f->qr, l->q_a_norm, f->T, c->q_rank, c->latent_eps);
-    op_matmul(f, f->q, c->heads * (c->nope_dim + c->rope_dim), f->qr, c->q_rank, f->T, &l->q_b);
-    op_matmul(f, f->a, c->kv_rank + c->rope_dim, f->h, c->hidden, f->T, &l->kv_a);
+    op_pack(f, &f->v_in, f->qr, f->T, c->q_rank); /* the indexer reads it too */
+    op_matmul(f, f->q, c->heads * (c->nope_dim + c->rope_dim), &f->v_in, f->T, &l->q_b);
 }
 
 /* Norm, rotate and store the row's latent; rotate its queries. */
@@ -88,8 +89,10 @@ static void absorb_query(const struct forward *f, const struct layer *l, uint64_
     const struct model_config *const c = &f->m->cfg;
     const struct kernels *const k = &f->m->kernels;
     if (l->split_kv_b) {
-        k->matmul(u, c->kv_rank, q, c->nope_dim, 1, &l->k_b, h * c->kv_rank, (h + 1) * c->kv_rank,
-                  f->role, s->wrow);
+        const void *const in = s->packed;
+        k->pack(s->packed, q, c->nope_dim);
+        k->matmul(u, c->kv_rank, &in, 1, &l->k_b, h * c->kv_rank, (h + 1) * c->kv_rank, f->role,
+                  s->wrow);
     } else {
         const uint64_t r0 = h * (c->nope_dim + c->v_dim);
         k->matmul_t(u, c->kv_rank, q, c->nope_dim, 1, &l->kv_b, r0, r0 + c->nope_dim, s->acc,
@@ -98,27 +101,27 @@ static void absorb_query(const struct forward *f, const struct layer *l, uint64_
 }
 
 /* out[n,Dv] = x[n,Rk] . W_V,h^T */
-static void expand_value(const struct forward *f, const struct layer *l, uint64_t h, const float *x,
-                         size_t n, float *out, struct scratch *s)
+static void expand_value(const struct forward *f, const struct layer *l, uint64_t h,
+                         const void *const *x, size_t n, float *out, struct scratch *s)
 {
     const struct model_config *const c = &f->m->cfg;
     const struct matrix *const w = l->split_kv_b ? &l->v_b : &l->kv_b;
     const uint64_t r0 = l->split_kv_b ? h * c->v_dim : h * (c->nope_dim + c->v_dim) + c->nope_dim;
-    f->m->kernels.matmul(out, c->v_dim, x, c->kv_rank, n, w, r0, r0 + c->v_dim, f->role, s->wrow);
+    f->m->kernels.matmul(out, c->v_dim, x, n, w, r0, r0 + c->v_dim, f->role, s->wrow);
 }
 
-/* out[n,Dn] = x[n,Rk] . W_K,h^T */
-static void expand_key(const struct forward *f, const struct layer *l, uint64_t h, const float *x,
-                       size_t n, float *out, struct scratch *s)
+/* out[n,Dn] = lat[n,Rk] . W_K,h^T */
+static void expand_key(const struct forward *f, const struct layer *l, uint64_t h, size_t n,
+                       float *out, struct scratch *s)
 {
     const struct model_config *const c = &f->m->cfg;
     const struct kernels *const k = &f->m->kernels;
     if (l->split_kv_b) {
-        k->matmul_t(out, c->nope_dim, x, c->kv_rank, n, &l->k_b, h * c->kv_rank,
+        k->matmul_t(out, c->nope_dim, f->lat, c->kv_rank, n, &l->k_b, h * c->kv_rank,
                     (h + 1) * c->kv_rank, s->acc, s->wrow);
     } else {
         const uint64_t r0 = h * (c->nope_dim + c->v_dim);
-        k->matmul(out, c->nope_dim, x, c->kv_rank, n, &l->kv_b, r0, r0 + c->nope_dim, f->role,
+        k->matmul(out, c->nope_dim, f->lat_in.row, n, &l->kv_b, r0, r0 + c->nope_dim, f->role,
                   s->wrow);
     }
 }
@@ -141,7 +144,9 @@ static void absorbed_item(void *ctx, size_t i, int worker)
     absorb_query(f, l, h, q, u, s);
     f->m->kernels.mla_absorbed(o, u, q + c->nope_dim, s->ptr, n, c->kv_rank, c->rope_dim, j->scale,
                                f->row[t].kv->type, s->score, vec, s->acc);
-    expand_value(f, l, h, o, 1, f->att + i * c->v_dim, s);
+    const void *const in = s->packed;
+    f->m->kernels.pack(s->packed, o, c->kv_rank);
+    expand_value(f, l, h, &in, 1, f->att + i * c->v_dim, s);
 }
 
 /* One head of a span in the un-absorbed form: expand its keys and values once, then attend row by
@@ -153,8 +158,8 @@ static void expanded_item(void *ctx, size_t h, int worker)
     const struct model_config *const c = &f->m->cfg;
     struct scratch *const s = &f->scratch[worker];
     const struct layer *const l = &f->m->layer[j->layer];
-    expand_key(f, l, h, f->lat, j->expanded, s->k_exp, s);
-    expand_value(f, l, h, f->lat, j->expanded, s->v_exp, s);
+    expand_key(f, l, h, j->expanded, s->k_exp, s);
+    expand_value(f, l, h, f->lat_in.row, j->expanded, s->v_exp, s);
     for (size_t t = j->t0; t < j->t1; t++) {
         if (!row_expands(f, t))
             continue;
@@ -173,6 +178,7 @@ static void load_latents(struct forward *f, const struct kv *kv, uint64_t layer,
     const uint64_t rank = f->m->cfg.kv_rank;
     for (uint64_t i = 0; i < n; i++)
         f->m->kernels.kv_load(f->lat + i * rank, kv_latent(kv, layer, i), rank, kv->type);
+    op_pack(f, &f->lat_in, f->lat, n, rank);
 }
 
 /* Rows of one cache stand together: each such span is expanded once. */
@@ -205,5 +211,6 @@ void mla_run(struct forward *f, uint64_t layer, bool reuse_list)
         indexer_run(f, layer, reuse_list);
     attend_expanded(&j);
     pool_for(f->pool, f->T * c->heads, absorbed_item, &j);
-    op_matmul(f, f->y, c->hidden, f->att, c->heads * c->v_dim, f->T, &l->o);
+    op_pack(f, &f->v_in, f->att, f->T, c->heads * c->v_dim);
+    op_matmul(f, f->y, c->hidden, &f->v_in, f->T, &l->o);
 }

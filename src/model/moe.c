@@ -107,10 +107,8 @@ static void group_pairs(struct forward *f, const struct layer *l)
     }
     for (size_t i = 0; i < pairs; i++)
         f->pair_of[first[f->chosen[i]]++] = (uint32_t)i;
-    for (size_t i = 0; i < pairs; i++) {
-        const size_t t = f->pair_of[i] / c->experts_used;
-        memcpy(f->ex_in + i * c->hidden, f->h + t * c->hidden, c->hidden * sizeof *f->h);
-    }
+    for (size_t i = 0; i < pairs; i++)
+        f->ex_in[i] = f->h_in.row[f->pair_of[i] / c->experts_used];
 }
 
 /* Work is cut into (expert, row block) items, so that few large experts and many small ones both
@@ -135,13 +133,12 @@ static void gate_up_item(void *ctx, size_t i, int worker)
     const struct moe_item *const x = &f->item[i / j->blocks];
     const uint64_t r0 = i % j->blocks * j->block, r1 = min_u64(r0 + j->block, c->expert_width);
     const size_t at = x->first * c->expert_width + r0;
-    const float *const in = f->ex_in + x->first * c->hidden;
+    const void *const *const in = f->ex_in + x->first;
     float *const wrow = f->scratch[worker].wrow;
     const struct kernels *const k = &f->m->kernels;
-    k->matmul(f->ex_act + at, c->expert_width, in, c->hidden, x->count, &x->lease->gate, r0, r1,
-              f->role, wrow);
-    k->matmul(f->ex_up + at, c->expert_width, in, c->hidden, x->count, &x->lease->up, r0, r1,
-              f->role, wrow);
+    k->matmul(f->ex_act + at, c->expert_width, in, x->count, &x->lease->gate, r0, r1, f->role,
+              wrow);
+    k->matmul(f->ex_up + at, c->expert_width, in, x->count, &x->lease->up, r0, r1, f->role, wrow);
     for (size_t n = 0; n < x->count; n++) {
         float *const act = f->ex_act + at + n * c->expert_width;
         k->silu_mul(act, act, f->ex_up + at + n * c->expert_width, r1 - r0);
@@ -156,8 +153,8 @@ static void down_item(void *ctx, size_t i, int worker)
     const struct moe_item *const x = &f->item[i / j->blocks];
     const uint64_t r0 = i % j->blocks * j->block, r1 = min_u64(r0 + j->block, c->hidden);
     f->m->kernels.matmul(f->ex_out + x->first * c->hidden + r0, c->hidden,
-                         f->ex_act + x->first * c->expert_width, c->expert_width, x->count,
-                         &x->lease->down, r0, r1, f->role, f->scratch[worker].wrow);
+                         f->act_in.row + x->first, x->count, &x->lease->down, r0, r1, f->role,
+                         f->scratch[worker].wrow);
 }
 
 /* Where each pair's output stands: the inverse of pair_of, over the (no longer needed) choices. */
@@ -196,12 +193,13 @@ static void combine_row(void *ctx, size_t t, int worker)
 void moe_run(struct forward *f, const struct layer *l)
 {
     const struct model_config *const c = &f->m->cfg;
-    op_matmul(f, f->route, c->experts, f->h, c->hidden, f->T, &l->router);
+    op_matmul(f, f->route, c->experts, &f->h_in, f->T, &l->router);
     struct route_job r = {f, l};
     pool_for(f->pool, f->T, route_row, &r);
     group_pairs(f, l);
     struct expert_job j = cut(f, c->expert_width);
     pool_for(f->pool, f->items * j.blocks, gate_up_item, &j);
+    op_pack(f, &f->act_in, f->ex_act, f->T * c->experts_used, c->expert_width);
     j = cut(f, c->hidden);
     pool_for(f->pool, f->items * j.blocks, down_item, &j);
     for (size_t i = 0; i < f->items; i++)

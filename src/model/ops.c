@@ -4,12 +4,32 @@
 
 #include "base/util.h"
 
+struct pack_job {
+    struct forward *f;
+    struct packed *p;
+    const float *x;
+    size_t n;
+};
+
+static void pack_item(void *ctx, size_t t, int worker)
+{
+    const struct pack_job *const j = ctx;
+    (void)worker;
+    j->f->m->kernels.pack((void *)(uintptr_t)j->p->row[t], j->x + t * j->n, j->n);
+}
+
+void op_pack(struct forward *f, struct packed *p, const float *x, size_t T, size_t n)
+{
+    struct pack_job j = {f, p, x, n};
+    pool_for(f->pool, T, pack_item, &j);
+}
+
 struct matmul_job {
     struct forward *f;
     float *y;
     size_t y_stride;
-    const float *x;
-    size_t x_stride, T;
+    const struct packed *x;
+    size_t T;
     const struct matrix *w;
     uint64_t block;
 };
@@ -18,16 +38,15 @@ static void matmul_item(void *ctx, size_t i, int worker)
 {
     const struct matmul_job *const j = ctx;
     const uint64_t r0 = i * j->block, r1 = min_u64(r0 + j->block, j->w->rows);
-    j->f->m->kernels.matmul(j->y + r0, j->y_stride, j->x, j->x_stride, j->T, j->w, r0, r1,
-                            j->f->role, j->f->scratch[worker].wrow);
+    j->f->m->kernels.matmul(j->y + r0, j->y_stride, j->x->row, j->T, j->w, r0, r1, j->f->role,
+                            j->f->scratch[worker].wrow);
 }
 
-void op_matmul(struct forward *f, float *y, size_t y_stride, const float *x, size_t x_stride,
-               size_t T, const struct matrix *w)
+void op_matmul(struct forward *f, float *y, size_t y_stride, const struct packed *x, size_t T,
+               const struct matrix *w)
 {
     const uint64_t items = 4 * (uint64_t)pool_threads(f->pool);
-    struct matmul_job j = {f,        y, y_stride, x,
-                           x_stride, T, w,        max_u64(16, ceil_div_u64(w->rows, items))};
+    struct matmul_job j = {f, y, y_stride, x, T, w, max_u64(16, ceil_div_u64(w->rows, items))};
     pool_for(f->pool, (size_t)ceil_div_u64(w->rows, j.block), matmul_item, &j);
 }
 
@@ -78,9 +97,10 @@ static void silu_item(void *ctx, size_t t, int worker)
 void op_ffn(struct forward *f, float *y, const struct ffn *w)
 {
     const size_t d = f->m->cfg.hidden, width = w->gate.rows;
-    op_matmul(f, f->gate, width, f->h, d, f->T, &w->gate);
-    op_matmul(f, f->up, width, f->h, d, f->T, &w->up);
+    op_matmul(f, f->gate, width, &f->h_in, f->T, &w->gate);
+    op_matmul(f, f->up, width, &f->h_in, f->T, &w->up);
     struct rows_job j = {f, f->gate, f->up, NULL, width, 0};
     pool_for(f->pool, f->T, silu_item, &j);
-    op_matmul(f, y, d, f->gate, width, f->T, &w->down);
+    op_pack(f, &f->v_in, f->gate, f->T, width);
+    op_matmul(f, y, d, &f->v_in, f->T, &w->down);
 }

@@ -15,6 +15,16 @@ static void *take(struct forward *f, uint64_t *total, uint64_t count, uint64_t s
     return f->arena.base ? arena_alloc(&f->arena, count, size) : NULL;
 }
 
+static struct packed take_packed(struct forward *f, uint64_t *n, uint64_t rows, uint64_t width)
+{
+    const uint64_t bytes = f->m->kernels.pack_bytes((size_t)width);
+    struct packed p = {take(f, n, rows, sizeof *p.row)};
+    const uint8_t *const data = take(f, n, rows, bytes);
+    for (uint64_t t = 0; p.row && t < rows; t++)
+        p.row[t] = data + t * bytes;
+    return p;
+}
+
 static void lay_out_attention(struct forward *f, uint64_t *n)
 {
     const struct model_config *const c = &f->m->cfg;
@@ -25,6 +35,7 @@ static void lay_out_attention(struct forward *f, uint64_t *n)
     f->a = take(f, n, T * (c->kv_rank + c->rope_dim), F);
     f->att = take(f, n, T * c->heads * c->v_dim, F);
     f->lat = take(f, n, f->expand_max * c->kv_rank, F);
+    f->lat_in = take_packed(f, n, f->expand_max, c->kv_rank);
     f->qi = take(f, n, T * c->index_heads * c->index_dim, F);
     f->ki = take(f, n, T * c->index_dim, F);
     f->wi = take(f, n, T * c->index_heads, F);
@@ -44,7 +55,8 @@ static void lay_out_ffn(struct forward *f, uint64_t *n)
     f->weight = take(f, n, pairs, F);
     f->pair_of = take(f, n, pairs, sizeof *f->pair_of);
     f->item = take(f, n, c->experts, sizeof *f->item);
-    f->ex_in = take(f, n, pairs * c->hidden, F);
+    f->ex_in = take(f, n, pairs, sizeof *f->ex_in);
+    f->act_in = take_packed(f, n, pairs, c->expert_width);
     f->ex_act = take(f, n, pairs * c->expert_width, F);
     f->ex_up = take(f, n, pairs * c->expert_width, F);
     f->ex_out = take(f, n, pairs * c->hidden, F);
@@ -65,6 +77,8 @@ static void lay_out_scratch(struct forward *f, uint64_t *n, int threads)
     for (int i = 0; i < threads; i++) {
         struct scratch s;
         s.wrow = take(f, n, widest_row(c), F);
+        s.packed =
+            take(f, n, 1, f->m->kernels.pack_bytes((size_t)max_u64(c->kv_rank, c->nope_dim)));
         s.score = take(f, n, S, F);
         s.aux = take(f, n, S, F);
         s.vec = take(f, n, 2 * c->kv_rank + c->rope_dim + c->nope_dim + c->v_dim + c->index_dim, F);
@@ -90,6 +104,8 @@ static uint64_t lay_out(struct forward *f, int threads)
     f->prenorm = take(f, &n, T * c->hidden, F);
     f->mtp_in = take(f, &n, T * 2 * c->hidden, F);
     f->mtp_out = take(f, &n, T * c->hidden, F);
+    f->h_in = take_packed(f, &n, T, c->hidden);
+    f->v_in = take_packed(f, &n, T, widest_row(c));
     lay_out_attention(f, &n);
     lay_out_ffn(f, &n);
     lay_out_scratch(f, &n, threads);

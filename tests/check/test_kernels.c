@@ -38,17 +38,19 @@ static void test_kv_type_bytes(void **state)
 }
 
 /* ---- bench ---- */
-enum { ROWS = 2048, COLS = 6144, KEYS = 2048, RK = 512, DR = 64, HI = 32, DI = 128, TOP = 1 << 20 };
+enum { ROWS = 2048, COLS = 6144, KEYS = 2048, RK = 512, DR = 64, HI = 32, DI = 128, TOP = 1 << 20, VECTORS = 128, PACKED_MAX = 1 << 16 };
 
 static struct {
     struct kernels k;
     float *x, *y, *scratch, *scores;
     double *acc;
     uint8_t *weights;
-    const void **rows;
+    const void **rows, *packed[VECTORS];
+    uint8_t *packed_data;
     int32_t *idx;
     struct matrix w;
     size_t T;
+    enum kernel_role role;
 } b;
 
 /* Of this thread's own time: other programs on the machine disturb it less. */
@@ -109,8 +111,10 @@ static void do_dequant(void)
 
 static void do_matmul(void)
 {
-    b.k.matmul(b.y, ROWS, b.x, COLS, b.T, &b.w, 0, ROWS, ROLE_DECODE, b.scratch);
+    b.k.matmul(b.y, ROWS, b.packed, b.T, &b.w, 0, ROWS, b.role, b.scratch);
 }
+
+static void do_pack(void) { b.k.pack(b.packed_data, b.x, COLS); }
 
 static void do_matmul_t(void)
 {
@@ -153,16 +157,17 @@ static void bench_init(void)
 {
     struct rng r = {1};
     const size_t bytes = (size_t)ROWS * COLS * 4;
-    b.x = calloc(8 * COLS, sizeof *b.x);
+    b.x = calloc((size_t)VECTORS * COLS, sizeof *b.x);
     b.y = calloc(TOP, sizeof *b.y);
+    b.packed_data = aligned_alloc(64, (size_t)VECTORS * PACKED_MAX);
     b.scores = calloc(TOP, sizeof *b.scores);
     b.scratch = calloc(COLS, sizeof *b.scratch);
     b.acc = calloc((size_t)KERNEL_LANES * COLS, sizeof *b.acc);
     b.weights = malloc(bytes);
     b.rows = calloc(KEYS, sizeof *b.rows);
     b.idx = calloc(KEYS, sizeof *b.idx);
-    assert_true(b.x && b.y && b.scores && b.scratch && b.acc && b.weights && b.rows && b.idx);
-    for (size_t i = 0; i < 8 * COLS; i++)
+    assert_true(b.x && b.y && b.packed_data && b.scores && b.scratch && b.acc && b.weights && b.rows && b.idx);
+    for (size_t i = 0; i < (size_t)VECTORS * COLS; i++)
         b.x[i] = rng_f32(&r);
     for (size_t i = 0; i < TOP; i++)
         b.scores[i] = rng_f32(&r);
@@ -177,12 +182,23 @@ static void bench_free(void)
 {
     free(b.x);
     free(b.y);
+    free(b.packed_data);
     free(b.scores);
     free(b.scratch);
     free(b.acc);
     free(b.weights);
     free(b.rows);
     free(b.idx);
+}
+
+static void bench_pack(void)
+{
+    const size_t bytes = b.k.pack_bytes(COLS);
+    assert_true(bytes <= PACKED_MAX);
+    for (size_t t = 0; t < VECTORS; t++) {
+        b.packed[t] = b.packed_data + t * bytes;
+        b.k.pack(b.packed_data + t * bytes, b.x + t * COLS, COLS);
+    }
 }
 
 static void bench_type(enum dtype t)
@@ -195,7 +211,10 @@ static void bench_type(enum dtype t)
     char what[40];
     (void)snprintf(what, sizeof what, "dequant %s", d->name);
     row_of_table(what, do_dequant, bytes, 0);
-    for (b.T = 1; b.T <= 8; b.T *= 8) {
+    static const size_t rows[] = {1, 2, 4, 8, 16, 128};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        b.T = rows[i];
+        b.role = b.T <= 8 ? ROLE_DECODE : ROLE_PREFILL;
         (void)snprintf(what, sizeof what, "matmul %s T=%zu", d->name, b.T);
         row_of_table(what, do_matmul, bytes, macs * (double)b.T);
     }
@@ -205,6 +224,7 @@ static void bench_rest(void)
 {
     const double row = COLS * 4;
     row_of_table("matmul_t BF16", do_matmul_t, (double)b.w.row_bytes * ROWS, (double)ROWS * COLS);
+    row_of_table("pack 6144", do_pack, row, 0);
     row_of_table("dot 6144", do_dot, 2 * row, COLS);
     row_of_table("rmsnorm 6144", do_rmsnorm, 2 * row, 0);
     row_of_table("layernorm 128", do_layernorm, 3 * DI * 4, 0);
@@ -233,6 +253,7 @@ static int bench(void)
         kernels_init(&b.k, (enum cpu_level)l);
         if (l > 0 && strcmp(before, b.k.level) == 0)
             continue;
+        bench_pack();
         row_of_table("read 48 MiB", do_read, (double)ROWS * COLS * 4, 0);
         for (int t = 0; t < DT_COUNT; t++)
             if (dtype_info((enum dtype)t)->decodes)

@@ -18,7 +18,8 @@ static float *matmul(struct check *c, const struct product *p, size_t T, uint64_
 {
     float *const scratch = check_f32(c, (size_t)p->w.cols);
     float *const y = check_f32(c, T * p->y_stride);
-    c->k.matmul(y, p->y_stride, p->x, p->x_stride, T, &p->w, r0, r1, role, scratch);
+    const void *const *const x = check_packed(c, p->x, p->x_stride, T, (size_t)p->w.cols);
+    c->k.matmul(y, p->y_stride, x, T, &p->w, r0, r1, role, scratch);
     return y;
 }
 
@@ -170,9 +171,12 @@ static void check_one_hot(struct check *c)
         float *const x = check_f32(c, cols), *const y = check_f32(c, p.y_stride);
         float *const scratch = check_f32(c, cols);
         memset(x, 0, cols * sizeof *x);
+        const void *const in = *check_packed(c, x, cols, 1, cols);
+        void *const packed = (void *)(uintptr_t)in;
         for (size_t i = 0; i < 2 * cols; i++) {
             x[i / 2] = 1;
-            c->k.matmul(y, p.y_stride, x, cols, 1, &p.w, 0, 2, roles[i % 2], scratch);
+            c->k.pack(packed, x, cols);
+            c->k.matmul(y, p.y_stride, &in, 1, &p.w, 0, 2, roles[i % 2], scratch);
             check_same("row 0", cols, y, p.values + i / 2, 1);
             check_same("row 1", cols, y + 1, p.values + cols + i / 2, 1);
             x[i / 2] = 0;

@@ -40,7 +40,7 @@ void check_levels(check_fn *fn, size_t entry)
 static uint8_t *buffer_new(struct check *c, size_t n, size_t offset)
 {
     assert_true(c->buffers < CHECK_BUFFERS);
-    uint8_t *const raw = malloc(GUARD + offset + n + GUARD);
+    uint8_t *const raw = aligned_alloc(64, (GUARD + offset + n + GUARD + 63) / 64 * 64);
     assert_non_null(raw);
     memset(raw, GUARD_BYTE, GUARD + offset);
     memset(raw + GUARD + offset, 0xff, n);
@@ -60,6 +60,20 @@ float *check_f32(struct check *c, size_t n)
 double *check_f64(struct check *c, size_t n)
 {
     return (double *)(void *)buffer_new(c, n * sizeof(double), rng_below(&c->rng, 8) * 8);
+}
+
+const void *const *check_packed(struct check *c, const float *x, size_t x_stride, size_t T,
+                                size_t n)
+{
+    const size_t bytes = c->k.pack_bytes(n);
+    assert_int_equal(bytes % 64, 0);
+    const void **const row = (const void **)(void *)buffer_new(c, T * sizeof *row, 0);
+    uint8_t *const data = buffer_new(c, T * bytes, 0);
+    for (size_t t = 0; t < T; t++) {
+        c->k.pack(data + t * bytes, x + t * x_stride, n);
+        row[t] = data + t * bytes;
+    }
+    return row;
 }
 
 uint8_t *check_bytes(struct check *c, size_t n) { return buffer_new(c, n, rng_below(&c->rng, 64)); }

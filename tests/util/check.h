@@ -46,12 +46,16 @@ void check_levels(check_fn *fn, size_t entry);
 /* --seed N; prints the seed. Returns false for an argument it does not know. */
 bool check_options(int argc, char **argv);
 
-/* Buffers surrounded by guard bytes and filled with NaN, at a random 4-byte or any-byte offset.
+/* Buffers surrounded by guard bytes and filled with NaN, at a random 4-byte or any-byte offset
+ * (packed vectors: at a multiple of 64).
  * check_release verifies the guards of all of them and frees them. */
 float *check_f32(struct check *c, size_t n);
 double *check_f64(struct check *c, size_t n);
 uint8_t *check_bytes(struct check *c, size_t n);
 void check_release(struct check *c, const char *what);
+/* T packed vectors of x [T, n] (rows x_stride apart), for matmul. */
+const void *const *check_packed(struct check *c, const float *x, size_t x_stride, size_t T,
+                                size_t n);
 
 /* n random values in [-1, 1), each scaled by 2^e, e uniform in [-spread, spread]. */
 float *check_random(struct check *c, size_t n, int spread);

@@ -41,16 +41,19 @@ static const float *row_floats(const struct matrix *w, uint64_t r, float *scratc
     return scratch;
 }
 
-void ref_matmul(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
-                const struct matrix *w, uint64_t r0, uint64_t r1, enum kernel_role role,
-                float *scratch)
+/* A packed vector is the vector itself. */
+size_t ref_pack_bytes(size_t n) { return (n * sizeof(float) + 63) / 64 * 64; }
+void ref_pack(void *dst, const float *x, size_t n) { memcpy(dst, x, n * sizeof *x); }
+
+void ref_matmul(float *y, size_t y_stride, const void *const *x, size_t T, const struct matrix *w,
+                uint64_t r0, uint64_t r1, enum kernel_role role, float *scratch)
 {
     (void)role;
     const size_t cols = (size_t)w->cols;
     for (uint64_t r = r0; r < r1; r++) {
         const float *const row = row_floats(w, r, scratch);
         for (size_t t = 0; t < T; t++)
-            y[t * y_stride + (r - r0)] = (float)ref_dot(row, x + t * x_stride, cols);
+            y[t * y_stride + (r - r0)] = (float)ref_dot(row, x[t], cols);
     }
 }
 

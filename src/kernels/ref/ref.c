@@ -36,6 +36,8 @@ void kernels_ref(struct kernels *k)
     *k = (struct kernels){
         .level = "baseline",
         .matrix_row = ref_matrix_row,
+        .pack_bytes = ref_pack_bytes,
+        .pack = ref_pack,
         .matmul = ref_matmul,
         .matmul_t = ref_matmul_t,
         .dot = dot_entry,
