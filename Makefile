@@ -57,7 +57,12 @@ endif
 # The reference kernels are plain C loops over independent lanes: -O3 lets the compiler keep lanes in one register.
 $(O)/src/kernels/ref/%.o: CFLAGS += -O3
 
-LIBDIRS := base formats kernels kernels/ref weights cache model text sample engine
+# Each level's files are compiled for that level; nothing else may call into them but through the table.
+AVX512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mavx2 -mfma -mf16c -mbmi -mbmi2
+$(O)/src/kernels/x86/%_avx512.o: CFLAGS += -O3 $(AVX512)
+
+ARCHDIRS := $(if $(filter x86_64 amd64,$(shell uname -m)),kernels/x86)
+LIBDIRS := base formats kernels kernels/ref $(ARCHDIRS) weights cache model text sample engine
 LIBSRC  := $(wildcard $(LIBDIRS:%=src/%/*.c))
 CLISRC  := $(wildcard src/cli/*.c src/server/*.c src/agent/*.c)
 LIBOBJ  := $(LIBSRC:%.c=$(O)/%.o)

@@ -38,6 +38,12 @@ enum cpu_level cpu_detect(void)
     return CPU_BASELINE;
 }
 
+bool cpu_has(enum cpu_level l)
+{
+    const enum cpu_level best = cpu_detect();
+    return l == CPU_BASELINE || l == best || (l != CPU_NEON && best != CPU_NEON && l < best);
+}
+
 int cpu_count(void)
 {
     cpu_set_t set;

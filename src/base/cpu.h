@@ -6,6 +6,8 @@
 #ifndef GLIM_BASE_CPU_H
 #define GLIM_BASE_CPU_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 enum cpu_level { CPU_BASELINE, CPU_NEON, CPU_AVX2, CPU_AVX512, CPU_AMX, CPU_LEVEL_COUNT };
@@ -15,6 +17,8 @@ const char *cpu_level_name(enum cpu_level l);
 int cpu_level_parse(const char *name, enum cpu_level *out, struct err *e);
 /* The best level of this machine. */
 enum cpu_level cpu_detect(void);
+/* Does this machine have level l? A level has all that is below it on the same architecture. */
+bool cpu_has(enum cpu_level l);
 /* Processors this process may use; at least 1. */
 int cpu_count(void);
 /* Physical memory of the machine, and what is available now, in bytes (0 if unknown). */

@@ -67,13 +67,13 @@ static void show_sizes(const struct glim_model_info *i)
 static void show_groups(const glim_model *m)
 {
     char a[HUMAN_LEN], b[HUMAN_LEN], c[HUMAN_LEN];
-    out_text("\n%-22s %8s %12s %12s %12s  %s\n", "group", "tensors", "parameters", "active",
-             "bytes", "types");
+    out_text("\n%-22s %8s %12s %12s %12s  %-16s %s\n", "group", "tensors", "parameters", "active",
+             "bytes", "types", "path");
     for (size_t i = 0; i < glim_model_group_count(m); i++) {
         const struct glim_group *const g = glim_model_group(m, i);
-        out_text("%-22s %8" PRIu64 " %12s %12s %12s  %s\n", g->name, g->tensors,
+        out_text("%-22s %8" PRIu64 " %12s %12s %12s  %-16s %s\n", g->name, g->tensors,
                  human_params(a, g->parameters), human_params(b, g->active_parameters),
-                 human_bytes(c, g->bytes), g->types);
+                 human_bytes(c, g->bytes), g->types, g->path);
     }
 }
 

@@ -32,7 +32,7 @@ struct glim_model {
     char schedule[MODEL_LAYERS_MAX + 1];
     struct glim_model_info info;
     struct glim_group group[GROUP_COUNT];
-    char group_types[GROUP_COUNT][NAME_BYTES];
+    char group_types[GROUP_COUNT][NAME_BYTES], group_path[GROUP_COUNT][NAME_BYTES];
     size_t groups;
     uint64_t expert_bytes;      /* of one routed expert, the mean */
     uint64_t always_read_bytes; /* weight bytes every token reads */

@@ -26,7 +26,8 @@ static bool is_scale(const char *name)
     return n > s && strcmp(name + n - s, "_scale_inv") == 0;
 }
 
-static void add_type(char types[NAME_BYTES], const char *name)
+/* Adds a name to a list, once. */
+static void add_name(char types[NAME_BYTES], const char *name)
 {
     const size_t len = strlen(name);
     for (const char *p = types; (p = strstr(p, name)); p += len) {
@@ -50,7 +51,9 @@ static void count_tensor(struct glim_model *m, const struct tensor *t)
     for (int i = 0; i < t->rank; i++)
         n *= t->dim[i]; /* the reader has checked the product */
     out->parameters += n;
-    add_type(m->group_types[g], dtype_name(t->type));
+    add_name(m->group_types[g], dtype_name(t->type));
+    if (t->rank > 1 && m->model.kernels.product[t->type])
+        add_name(m->group_path[g], m->model.kernels.product[t->type]);
 }
 
 /* Of a group's quantity, the part that one token uses. */
@@ -99,7 +102,9 @@ static void name_groups(struct glim_model *m)
         struct glim_group x = m->group[g];
         x.name = tensor_group_name((enum tensor_group)g);
         x.types = m->group_types[g];
-        x.path = g == GROUP_UNUSED ? "none" : m->model.kernels.level;
+        x.path = g == GROUP_UNUSED ? "none"
+               : m->group_path[g][0] ? m->group_path[g]
+                                     : m->model.kernels.level; /* vectors only */
         m->group[m->groups++] = x;
     }
 }

@@ -120,6 +120,9 @@ static int open_parts(struct glim_model *m, const char *path, const struct glim_
     enum cpu_level isa = cpu_detect();
     if (o->isa && cpu_level_parse(o->isa, &isa, e) != 0)
         return e->code;
+    if (!cpu_has(isa))
+        return err_set(e, GLIM_EUNSUPPORTED, "isa \"%s\": this machine has %s", o->isa,
+                       cpu_level_name(cpu_detect()));
     m->isa = isa;
     m->path = strdup(path);
     if (!m->path)

@@ -1,13 +1,19 @@
 /* kernels.c - see kernels.h. Which levels exist and in which order they overwrite each other. */
 #include "kernels/kernels.h"
+#include "kernels/x86/x86.h"
 
 #include <assert.h>
 
 void kernels_init(struct kernels *k, enum cpu_level max)
 {
-    (void)max; /* baseline is the only level so far */
     kernels_ref(k);
     k->level = cpu_level_name(CPU_BASELINE);
+#if defined(__x86_64__)
+    if (max >= CPU_AVX512)
+        kernels_avx512(k);
+#else
+    (void)max;
+#endif
 }
 
 size_t kv_type_bytes(enum kv_type t)

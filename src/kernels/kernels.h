@@ -51,6 +51,9 @@ struct kernels {
      * NULL for types that dtype_info does not call `decodes`. */
     void (*dequant[DT_COUNT])(float *y, const void *x, size_t n);
 
+    /* The level whose code multiplies matrices of each type; NULL for types without dequant. */
+    const char *product[DT_COUNT];
+
     /* y[cols] = row r of w, scales applied. */
     void (*matrix_row)(float *y, const struct matrix *w, uint64_t r);
 

@@ -266,6 +266,13 @@ static void test_bad_calls(void **state)
     struct glim_model_options mo = GLIM_MODEL_OPTIONS_INIT;
     mo.isa = "quantum";
     assert_int_equal(glim_model_open(&no_model, GOLDEN "glm52", &mo, &e), GLIM_EINVAL);
+#if defined(__x86_64__)
+    mo.isa = "neon";
+#else
+    mo.isa = "amx";
+#endif
+    assert_int_equal(glim_model_open(&no_model, GOLDEN "glm52", &mo, &e), GLIM_EUNSUPPORTED);
+    assert_non_null(strstr(e.text, "this machine has"));
     assert_int_equal(glim_model_open(&no_model, GOLDEN "nowhere", NULL, &e), GLIM_EIO);
     assert_non_null(strstr(e.text, "nowhere"));
 }

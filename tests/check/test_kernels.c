@@ -18,8 +18,10 @@ static void test_complete(void **state)
         memset(&k, 0, sizeof k);
         kernels_init(&k, l <= (int)cpu_detect() ? (enum cpu_level)l : CPU_BASELINE);
         assert_non_null(k.level);
-        for (int t = 0; t < DT_COUNT; t++)
+        for (int t = 0; t < DT_COUNT; t++) {
             assert_int_equal(k.dequant[t] != NULL, dtype_info((enum dtype)t)->decodes);
+            assert_int_equal(k.product[t] != NULL, dtype_info((enum dtype)t)->decodes);
+        }
         const size_t first = offsetof(struct kernels, matrix_row);
         for (size_t at = first; at < sizeof k; at += sizeof(void *)) {
             void *entry;
@@ -38,7 +40,10 @@ static void test_kv_type_bytes(void **state)
 }
 
 /* ---- bench ---- */
-enum { ROWS = 2048, COLS = 6144, KEYS = 2048, RK = 512, DR = 64, HI = 32, DI = 128, TOP = 1 << 20, VECTORS = 128, PACKED_MAX = 1 << 16 };
+enum {
+    ROWS = 2048, COLS = 6144, KEYS = 2048, RK = 512, DR = 64, HI = 32, DI = 128, TOP = 1 << 20,
+    VECTORS = 128, PACKED_MAX = 1 << 16
+};
 
 static struct {
     struct kernels k;
@@ -166,7 +171,8 @@ static void bench_init(void)
     b.weights = malloc(bytes);
     b.rows = calloc(KEYS, sizeof *b.rows);
     b.idx = calloc(KEYS, sizeof *b.idx);
-    assert_true(b.x && b.y && b.packed_data && b.scores && b.scratch && b.acc && b.weights && b.rows && b.idx);
+    assert_true(b.x && b.y && b.packed_data && b.scores && b.scratch && b.acc);
+    assert_true(b.weights && b.rows && b.idx);
     for (size_t i = 0; i < (size_t)VECTORS * COLS; i++)
         b.x[i] = rng_f32(&r);
     for (size_t i = 0; i < TOP; i++)

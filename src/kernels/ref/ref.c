@@ -58,4 +58,6 @@ void kernels_ref(struct kernels *k)
         .mla_expanded = ref_mla_expanded,
     };
     kernels_ref_dequant(k);
+    for (int t = 0; t < DT_COUNT; t++)
+        k->product[t] = decoder[t] ? k->level : NULL;
 }

@@ -1,0 +1,55 @@
+/* x86.h - the x86 levels among themselves: what a packed vector looks like, and who fills what.
+ *
+ * Products with integer blocks are integer products. A vector x is rounded once, per group of 256,
+ * to 14 bits: q = round(x / s), s = max|x| / 8191, so |x - s q| <= max|x| / 16382. A weight is
+ * w = d * v (+ m) with a small integer v. Within a flush group all of sum(v q) is exact in 32 bits
+ * (blocks_avx512.h has the bounds); one conversion and one fused multiply-add per group follow, in
+ * ascending order. Rounding x to 8 bits, as is common, is 64 times coarser.
+ *
+ * A packed vector of n elements, N = n rounded up to 64 (elements after n are 0):
+ *
+ *     f32 x[N] | i16 q[N] | f32 scale[ceil(n/256)] | f32 sum[N/16]   each at a multiple of 64
+ *
+ * x comes first, so that a packed vector is the reference's too. q stands in chunks of 64: first
+ * its 32 even elements, then its 32 odd ones, the order in which signed bytes become 16-bit lanes
+ * by two shifts. sum[i] = the sum of the 16 values s q of part i, for types with a minimum.
+ * A group that holds a NaN or an infinity has scale NaN.
+ */
+#ifndef GLIM_KERNELS_X86_X86_H
+#define GLIM_KERNELS_X86_X86_H
+
+#include "kernels/kernels.h"
+
+enum { PACK_GROUP = 256, PACK_CHUNK = 64, PACK_SUM = 16, PACK_MAX = 8191 };
+
+struct packed_at { /* byte offsets of the parts */
+    size_t q, scale, sum, bytes;
+};
+
+static inline size_t round_up_64(size_t n) { return (n + 63) / 64 * 64; }
+
+static inline struct packed_at packed_layout(size_t n)
+{
+    const size_t N = round_up_64(n);
+    struct packed_at p;
+    p.q = N * sizeof(float);
+    p.scale = p.q + N * sizeof(int16_t);
+    p.sum = p.scale + round_up_64((n + PACK_GROUP - 1) / PACK_GROUP * sizeof(float));
+    p.bytes = p.sum + round_up_64(N / PACK_SUM * sizeof(float));
+    return p;
+}
+
+size_t x86_pack_bytes(size_t n);
+
+/* Overwrite the entries of a table that this level does better. */
+void kernels_avx512(struct kernels *k);
+
+/* avx512: one family a file. r0 < r1, T > 0; w->type has integer blocks (blocks_known_avx512). */
+bool blocks_known_avx512(enum dtype t);
+void blocks_decode_avx512(float *y, size_t y_stride, const void *const *x, size_t T,
+                          const struct matrix *w, uint64_t r0, uint64_t r1);
+void blocks_prefill_avx512(float *y, size_t y_stride, const void *const *x, size_t T,
+                           const struct matrix *w, uint64_t r0, uint64_t r1);
+void pack_avx512(void *dst, const float *x, size_t n);
+
+#endif
