@@ -1,7 +1,6 @@
 /* buf.c - see buf.h. */
 #include "base/buf.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,18 +54,24 @@ void buf_adds(struct buf *b, const char *text) { buf_add(b, text, strlen(text));
 
 void buf_addc(struct buf *b, char c) { buf_add(b, &c, 1); }
 
-void buf_addf(struct buf *b, const char *fmt, ...)
+void buf_addv(struct buf *b, const char *fmt, va_list ap)
 {
-    va_list ap, again;
-    va_start(ap, fmt);
+    va_list again;
     va_copy(again, ap);
-    const int n = vsnprintf(NULL, 0, fmt, ap);
-    va_end(ap);
+    const int n = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
     if (n > 0 && reserve(b, (size_t)n)) {
-        (void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
+        (void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
         b->len += (size_t)n;
     }
-    va_end(again);
+}
+
+void buf_addf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    buf_addv(b, fmt, ap);
+    va_end(ap);
 }
 
 char *buf_take(struct buf *b, size_t *len)

@@ -200,34 +200,38 @@ void out_model_text(const char *text, size_t len)
     buf_deinit(&b);
 }
 
+/* fmt's text, with U+FFFD for control characters if `filter`. */
+static struct buf formatted(bool filter, const char *fmt, va_list ap)
+{
+    struct buf plain, filtered;
+    buf_init(&plain);
+    buf_addv(&plain, fmt, ap);
+    if (!filter)
+        return plain;
+    buf_init(&filtered);
+    add_filtered(&filtered, plain.data, plain.len);
+    buf_deinit(&plain);
+    return filtered;
+}
+
 void out_text(const char *fmt, ...)
 {
-    char *text;
     va_list ap;
     va_start(ap, fmt);
-    const int len = vasprintf(&text, fmt, ap);
+    struct buf b = formatted(out.out_tty, fmt, ap);
     va_end(ap);
-    if (len < 0)
-        return;
-    out_model_text(text, (size_t)len);
-    free(text);
+    out_bytes(b.data, b.len);
+    buf_deinit(&b);
 }
 
 void err_text(const char *fmt, ...)
 {
-    char *text;
     va_list ap;
     va_start(ap, fmt);
-    const int len = vasprintf(&text, fmt, ap);
+    struct buf b = formatted(true, fmt, ap);
     va_end(ap);
-    if (len < 0)
-        return;
-    struct buf b;
-    buf_init(&b);
-    add_filtered(&b, text, (size_t)len);
     fputs(b.data, stderr);
     buf_deinit(&b);
-    free(text);
 }
 
 /* ---- numbers ---- */
