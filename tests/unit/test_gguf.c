@@ -17,25 +17,9 @@
 
 enum { F32 = 0, Q8_0 = 8, Q4_K = 12, I8 = 24 }; /* tensor type ids */
 
-static char *dir;
-
-static int setup(void **state)
-{
-    (void)state;
-    dir = scratch_new();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_remove(dir);
-    return 0;
-}
-
 static int open_bytes(const struct buf *b, struct tensorfile **f, struct err *e)
 {
-    const char *const p = path_in(dir, "t.gguf");
+    const char *const p = path_in(scratch, "t.gguf");
     write_file(p, b->data, b->len);
     return tensorfile_open(f, p, e);
 }
@@ -467,7 +451,7 @@ static void write_part(const char *set, unsigned file, unsigned no, unsigned cou
     buf_init(&p);
     put_part(&b, no, count, total, name);
     buf_addf(&p, "%s-%05u-of-00003.gguf", set, file);
-    write_file(path_in(dir, p.data), b.data, b.len);
+    write_file(path_in(scratch, p.data), b.data, b.len);
     buf_deinit(&p);
     buf_deinit(&b);
 }
@@ -485,16 +469,16 @@ static void test_sets(void **state)
     struct tensorfile *f;
     struct err e;
     write_set("m");
-    assert_int_equal(tensorfile_open(&f, path_in(dir, "m-00001-of-00003.gguf"), &e), 0);
+    assert_int_equal(tensorfile_open(&f, path_in(scratch, "m-00001-of-00003.gguf"), &e), 0);
     assert_int_equal(tensorfile_count(f), 3);
     assert_int_equal(tensorfile_maps(f), 3);
     assert_int_equal(tensorfile_find(f, "c")->file, 2);
     tensorfile_close(f);
-    expect_error(tensorfile_open(&f, path_in(dir, "m-00002-of-00003.gguf"), &e), GLIM_EINVAL, &e,
-                 "is part 2 of a set of 3: open the first", "m-00001-of-00003.gguf", NULL);
+    expect_error(tensorfile_open(&f, path_in(scratch, "m-00002-of-00003.gguf"), &e), GLIM_EINVAL,
+                 &e, "is part 2 of a set of 3: open the first", "m-00001-of-00003.gguf", NULL);
 
-    const char *const first = path_in(dir, "m-00001-of-00003.gguf");
-    const char *const third = path_in(dir, "m-00003-of-00003.gguf");
+    const char *const first = path_in(scratch, "m-00001-of-00003.gguf");
+    const char *const third = path_in(scratch, "m-00003-of-00003.gguf");
     assert_int_equal(remove(third), 0);
     expect_error(tensorfile_open(&f, first, &e), GLIM_EIO, &e, third, "No such file", NULL);
     write_part("m", 3, 1, 3, 3, "c");
@@ -520,12 +504,12 @@ static void test_sets(void **state)
     put_one(&b, "a", 1, d1, F32, 0, 20);
     write_file(first, b.data, b.len);
     expect_error(tensorfile_open(&f, first, &e), GLIM_EFORMAT, &e, "\"split.no\" is absent", NULL);
-    write_file(path_in(dir, "x-00001-of-00001.gguf"), b.data, b.len);
-    assert_int_equal(tensorfile_open(&f, path_in(dir, "x-00001-of-00001.gguf"), &e), 0);
+    write_file(path_in(scratch, "x-00001-of-00001.gguf"), b.data, b.len);
+    assert_int_equal(tensorfile_open(&f, path_in(scratch, "x-00001-of-00001.gguf"), &e), 0);
     tensorfile_close(f);
-    write_file(path_in(dir, "x-00000-of-00001.gguf"), b.data, b.len);
-    expect_error(tensorfile_open(&f, path_in(dir, "x-00000-of-00001.gguf"), &e), GLIM_EINVAL, &e,
-                 "part 0", NULL);
+    write_file(path_in(scratch, "x-00000-of-00001.gguf"), b.data, b.len);
+    expect_error(tensorfile_open(&f, path_in(scratch, "x-00000-of-00001.gguf"), &e), GLIM_EINVAL,
+                 &e, "part 0", NULL);
     buf_deinit(&b);
 }
 
@@ -556,7 +540,7 @@ static void test_large_header(void **state)
     struct timespec t0, t1;
     struct tensorfile *f;
     struct err e;
-    const char *const p = path_in(dir, "large.gguf");
+    const char *const p = path_in(scratch, "large.gguf");
     write_file(p, b.data, b.len);
     clock_gettime(CLOCK_MONOTONIC, &t0);
     assert_int_equal(tensorfile_open(&f, p, &e), 0);
@@ -580,5 +564,5 @@ int main(void)
         cmocka_unit_test(test_tensors),  cmocka_unit_test(test_pairs_of_tensors),
         cmocka_unit_test(test_sets),     cmocka_unit_test(test_large_header),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

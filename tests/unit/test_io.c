@@ -22,22 +22,6 @@
 
 enum { PAGE = 4096 };
 
-static char *dir;
-
-static int setup(void **state)
-{
-    (void)state;
-    dir = scratch_new();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_remove(dir);
-    return 0;
-}
-
 static void write_pages(const char *path, size_t pages)
 {
     char *const p = malloc(pages * PAGE);
@@ -49,7 +33,7 @@ static void write_pages(const char *path, size_t pages)
 static void test_map(void **state)
 {
     (void)state;
-    const char *const p = path_in(dir, "plain");
+    const char *const p = path_in(scratch, "plain");
     write_text(p, "hello");
     struct io_map m;
     struct err e;
@@ -66,7 +50,7 @@ static void test_map(void **state)
 static void test_empty_file(void **state)
 {
     (void)state;
-    const char *const p = path_in(dir, "empty");
+    const char *const p = path_in(scratch, "empty");
     write_text(p, "");
     struct io_map m;
     struct err e;
@@ -82,7 +66,7 @@ static void test_only_regular_files(void **state)
     (void)state;
     struct io_map m;
     struct err e;
-    const char *const fifo = path_in(dir, "fifo"), *const sock = path_in(dir, "sock");
+    const char *const fifo = path_in(scratch, "fifo"), *const sock = path_in(scratch, "sock");
     assert_int_equal(mkfifo(fifo, 0600), 0);
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     strncpy(a.sun_path, sock, sizeof a.sun_path - 1);
@@ -90,11 +74,11 @@ static void test_only_regular_files(void **state)
     assert_int_equal(bind(s, (struct sockaddr *)&a, sizeof a), 0);
     alarm(5); /* opening must not wait for a writer */
     expect_error(io_map_open(&m, fifo, &e), GLIM_EIO, &e, fifo, "a FIFO", NULL);
-    expect_error(io_map_open(&m, dir, &e), GLIM_EIO, &e, dir, "a folder", NULL);
+    expect_error(io_map_open(&m, scratch, &e), GLIM_EIO, &e, scratch, "a folder", NULL);
     expect_error(io_map_open(&m, "/dev/zero", &e), GLIM_EIO, &e, "/dev/zero", "a device", NULL);
     expect_error(io_map_open(&m, sock, &e), GLIM_EIO, &e, sock, "a socket", NULL);
-    expect_error(io_map_open(&m, path_in(dir, "none"), &e), GLIM_EIO, &e, "none", "No such file",
-                 NULL);
+    expect_error(io_map_open(&m, path_in(scratch, "none"), &e), GLIM_EIO, &e, "none",
+                 "No such file", NULL);
     char *text;
     size_t n;
     expect_error(io_read_file(fifo, 10, &text, &n, &e), GLIM_EIO, &e, fifo, "a FIFO", NULL);
@@ -107,7 +91,7 @@ static void test_only_regular_files(void **state)
 static void test_read_file(void **state)
 {
     (void)state;
-    const char *const p = path_in(dir, "text");
+    const char *const p = path_in(scratch, "text");
     write_text(p, "0123456789");
     char *text;
     size_t n;
@@ -138,7 +122,7 @@ static void read_all(const struct io_map *m)
 static void test_shrinks_while_mapped(void **state)
 {
     (void)state;
-    const char *const p = path_in(dir, "shrinks"), *const q = path_in(dir, "stays");
+    const char *const p = path_in(scratch, "shrinks"), *const q = path_in(scratch, "stays");
     write_pages(p, 4);
     write_pages(q, 4);
     struct io_map m, other;
@@ -168,7 +152,7 @@ static void test_shrinks_while_mapped(void **state)
 static void test_shrinks_within_a_page(void **state)
 {
     (void)state;
-    const char *const p = path_in(dir, "tail");
+    const char *const p = path_in(scratch, "tail");
     write_text(p, "0123456789");
     struct io_map m;
     struct err e;
@@ -181,7 +165,7 @@ static void test_shrinks_within_a_page(void **state)
 static void test_replaced_file_stays_good(void **state)
 {
     (void)state;
-    const char *const p = path_in(dir, "old"), *const q = path_in(dir, "new");
+    const char *const p = path_in(scratch, "old"), *const q = path_in(scratch, "new");
     write_pages(p, 2);
     write_text(q, "short");
     struct io_map m;
@@ -197,7 +181,7 @@ static void test_many_maps(void **state)
 {
     (void)state;
     enum { N = 2500 };
-    const char *const p = path_in(dir, "many");
+    const char *const p = path_in(scratch, "many");
     write_pages(p, 1);
     static struct io_map m[N];
     struct err e;
@@ -232,7 +216,7 @@ static int in_child(void (*fn)(void))
 static void open_one(void)
 {
     static struct io_map m;
-    if (io_map_open(&m, path_in(dir, "kept"), NULL) != 0)
+    if (io_map_open(&m, path_in(scratch, "kept"), NULL) != 0)
         _exit(1);
 }
 
@@ -247,7 +231,7 @@ static void fault_elsewhere(void)
 {
     signal(SIGBUS, old_handler);
     open_one();
-    const char *const p = path_in(dir, "foreign");
+    const char *const p = path_in(scratch, "foreign");
     write_pages(p, 1);
     const int fd = open(p, O_RDONLY);
     const volatile unsigned char *const map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
@@ -266,7 +250,7 @@ static void nobody_before(void)
 static void test_other_faults_are_passed_on(void **state)
 {
     (void)state;
-    write_pages(path_in(dir, "kept"), 1);
+    write_pages(path_in(scratch, "kept"), 1);
     assert_int_equal(in_child(sent_by_kill), 42);
     assert_int_equal(in_child(fault_elsewhere), 42);
     assert_int_equal(in_child(nobody_before), -SIGBUS);
@@ -302,5 +286,5 @@ int main(void)
         cmocka_unit_test(test_other_faults_are_passed_on),
         cmocka_unit_test(test_write_all),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

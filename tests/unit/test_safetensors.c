@@ -16,25 +16,9 @@
 #include "formats/tensorfile.h"
 #include "util/files.h"
 
-static char *dir;
-
-static int setup(void **state)
-{
-    (void)state;
-    dir = scratch_new();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_remove(dir);
-    return 0;
-}
-
 static int open_header(const char *header, size_t data_bytes, struct tensorfile **f, struct err *e)
 {
-    const char *const p = path_in(dir, "one.safetensors");
+    const char *const p = path_in(scratch, "one.safetensors");
     write_safetensors(p, header, data_bytes);
     return tensorfile_open(f, p, e);
 }
@@ -190,7 +174,7 @@ static void test_header_length(void **state)
         {1ull << 63, "at most"},
         {UINT64_MAX, "at most"},
     };
-    const char *const p = path_in(dir, "len.safetensors");
+    const char *const p = path_in(scratch, "len.safetensors");
     struct tensorfile *f;
     struct err e;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -215,7 +199,7 @@ static void test_header_length(void **state)
 static void test_every_byte(void **state)
 {
     (void)state;
-    const char *const p = path_in(dir, "bytes.safetensors");
+    const char *const p = path_in(scratch, "bytes.safetensors");
     write_safetensors(p, "{" T("a", "F32", "[2,1]", 0, 8) "," T("b", "U8", "[3]", 8, 11) "}", 11);
     FILE *const in = fopen(p, "rb");
     unsigned char good[512], bad[512];
@@ -254,12 +238,12 @@ static void test_every_byte(void **state)
 
 static const char *file_in(const char *folder, const char *name)
 {
-    return path_in(path_in(dir, folder), name);
+    return path_in(path_in(scratch, folder), name);
 }
 
 static void make_folder(const char *folder)
 {
-    assert_int_equal(mkdir(path_in(dir, folder), 0700), 0);
+    assert_int_equal(mkdir(path_in(scratch, folder), 0700), 0);
     write_text(file_in(folder, "config.json"),
                "{\"hidden_size\": 64, \"rope_parameters\": {\"rope_theta\": 8000000}}");
     write_text(file_in(folder, "generation_config.json"), "{\"temperature\": 1.0}");
@@ -283,10 +267,10 @@ static void test_one_file_folder(void **state)
     make_folder("one");
     struct tensorfile *f;
     struct err e;
-    expect_error(tensorfile_open(&f, path_in(dir, "one"), &e), GLIM_EIO, &e,
+    expect_error(tensorfile_open(&f, path_in(scratch, "one"), &e), GLIM_EIO, &e,
                  "one/model.safetensors", "No such", NULL);
     write_safetensors(file_in("one", "model.safetensors"), "{" T("a", "U8", "[1]", 0, 1) "}", 1);
-    assert_int_equal(tensorfile_open(&f, path_in(dir, "one/"), &e), 0);
+    assert_int_equal(tensorfile_open(&f, path_in(scratch, "one/"), &e), 0);
     uint64_t u = 0;
     double t = 0;
     assert_int_equal(meta_get_u64(tensorfile_meta(f), "hidden_size", true, 1, 100, &u, &e), 0);
@@ -299,14 +283,14 @@ static void test_one_file_folder(void **state)
                  &e, "one/config.json: key \"hidden_size\": value 64, expected 1 to 10", NULL);
     tensorfile_close(f);
     write_text(file_in("one", "generation_config.json"), "{");
-    expect_error(tensorfile_open(&f, path_in(dir, "one"), &e), GLIM_EFORMAT, &e,
+    expect_error(tensorfile_open(&f, path_in(scratch, "one"), &e), GLIM_EFORMAT, &e,
                  "generation_config.json", NULL);
     write_text(file_in("one", "generation_config.json"), "{}");
     write_text(file_in("one", "config.json"), "[]");
-    expect_error(tensorfile_open(&f, path_in(dir, "one"), &e), GLIM_EFORMAT, &e, "config.json",
+    expect_error(tensorfile_open(&f, path_in(scratch, "one"), &e), GLIM_EFORMAT, &e, "config.json",
                  "not a JSON object", NULL);
     unlink(file_in("one", "config.json"));
-    expect_error(tensorfile_open(&f, path_in(dir, "one"), &e), GLIM_EIO, &e,
+    expect_error(tensorfile_open(&f, path_in(scratch, "one"), &e), GLIM_EIO, &e,
                  "one/config.json: No such", NULL);
 }
 
@@ -317,7 +301,7 @@ static void test_shards(void **state)
                         "\"a\":\"s1.safetensors\",\"c\":\"s1.safetensors\"}}");
     struct tensorfile *f;
     struct err e;
-    assert_int_equal(tensorfile_open(&f, path_in(dir, "two"), &e), 0);
+    assert_int_equal(tensorfile_open(&f, path_in(scratch, "two"), &e), 0);
     assert_int_equal(tensorfile_count(f), 3);
     assert_int_equal(tensorfile_maps(f), 2);
     assert_int_equal(tensorfile_find(f, "b")->bytes, 4);
@@ -367,7 +351,7 @@ static void test_bad_index(void **state)
         make_sharded(name, cases[i].index);
         struct tensorfile *f;
         struct err e;
-        const int rc = tensorfile_open(&f, path_in(dir, name), &e);
+        const int rc = tensorfile_open(&f, path_in(scratch, name), &e);
         if (cases[i].why[0] == 0) {
             assert_int_equal(rc, 0); /* s2 is not listed: not opened */
             tensorfile_close(f);
@@ -375,7 +359,7 @@ static void test_bad_index(void **state)
         }
         if (rc == 0)
             fail_msg("accepted: %s", cases[i].index);
-        expect_error(rc, rc, &e, path_in(dir, name), cases[i].why, NULL);
+        expect_error(rc, rc, &e, path_in(scratch, name), cases[i].why, NULL);
     }
 }
 
@@ -388,7 +372,7 @@ static void test_same_name_in_two_shards(void **state)
                       "{" T("b", "U8", "[4]", 0, 4) "," T("a", "U8", "[1]", 4, 5) "}", 5);
     struct tensorfile *f;
     struct err e;
-    expect_error(tensorfile_open(&f, path_in(dir, "dup"), &e), GLIM_EFORMAT, &e,
+    expect_error(tensorfile_open(&f, path_in(scratch, "dup"), &e), GLIM_EFORMAT, &e,
                  "tensor \"a\" is also in", "s1.saf", "s2.saf", NULL);
 }
 
@@ -396,14 +380,14 @@ static void test_links(void **state)
 {
     (void)state;
     /* As in the Hugging Face cache: hub/blobs and hub/snapshots/rev. */
-    assert_int_equal(mkdir(path_in(dir, "hub"), 0700), 0);
-    assert_int_equal(mkdir(path_in(dir, "hub/blobs"), 0700), 0);
-    assert_int_equal(mkdir(path_in(dir, "hub/snapshots"), 0700), 0);
+    assert_int_equal(mkdir(path_in(scratch, "hub"), 0700), 0);
+    assert_int_equal(mkdir(path_in(scratch, "hub/blobs"), 0700), 0);
+    assert_int_equal(mkdir(path_in(scratch, "hub/snapshots"), 0700), 0);
     make_folder("hub/snapshots/rev");
     const char *const header = "{" T("a", "U8", "[1]", 0, 1) "}";
-    write_safetensors(path_in(dir, "hub/blobs/0123"), header, 1);
-    write_safetensors(path_in(dir, "hub/blobsX"), header, 1);
-    write_safetensors(path_in(dir, "outside"), header, 1);
+    write_safetensors(path_in(scratch, "hub/blobs/0123"), header, 1);
+    write_safetensors(path_in(scratch, "hub/blobsX"), header, 1);
+    write_safetensors(path_in(scratch, "outside"), header, 1);
     write_safetensors(file_in("hub/snapshots/rev", "real"), header, 1);
     static const struct { const char *to; bool good;
     } cases[] = {
@@ -412,7 +396,7 @@ static void test_links(void **state)
         {"/etc/passwd", false},     {"../../blobs/../../outside", false},
         {"nowhere", false},         {"model.safetensors", false},
     };
-    const char *const folder = path_in(dir, "hub/snapshots/rev");
+    const char *const folder = path_in(scratch, "hub/snapshots/rev");
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         const char *const link = path_in(folder, "model.safetensors");
         (void)unlink(link);
@@ -436,16 +420,17 @@ static void test_odd_files(void **state)
     struct tensorfile *f;
     struct err e;
     alarm(5);
-    expect_error(tensorfile_open(&f, path_in(dir, "odd"), &e), GLIM_EIO, &e, "odd/fifo", "a FIFO",
-                 NULL);
+    expect_error(tensorfile_open(&f, path_in(scratch, "odd"), &e), GLIM_EIO, &e, "odd/fifo",
+                 "a FIFO", NULL);
     expect_error(tensorfile_open(&f, file_in("odd", "fifo"), &e), GLIM_EIO, &e, "odd/fifo", NULL);
     alarm(0);
     expect_error(tensorfile_open(&f, "/proc/self/mem", &e), GLIM_EFORMAT, &e, "/proc/self/mem",
                  NULL);
     expect_error(tensorfile_open(&f, "/dev/zero", &e), GLIM_EIO, &e, "/dev/zero", NULL);
-    expect_error(tensorfile_open(&f, path_in(dir, "nothing"), &e), GLIM_EIO, &e, "nothing", NULL);
-    write_text(path_in(dir, "notes.txt"), "hello");
-    expect_error(tensorfile_open(&f, path_in(dir, "notes.txt"), &e), GLIM_EFORMAT, &e,
+    expect_error(tensorfile_open(&f, path_in(scratch, "nothing"), &e), GLIM_EIO, &e, "nothing",
+                 NULL);
+    write_text(path_in(scratch, "notes.txt"), "hello");
+    expect_error(tensorfile_open(&f, path_in(scratch, "notes.txt"), &e), GLIM_EFORMAT, &e,
                  "notes.txt: expected a model", NULL);
 }
 
@@ -464,5 +449,5 @@ int main(void)
         cmocka_unit_test(test_links),
         cmocka_unit_test(test_odd_files),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -13,24 +13,14 @@
 #include "util/files.h"
 #include "weights/weights.h"
 
-static char *dir;
 static struct kernels kernels;
 
 static void copy_f32(float *y, const void *x, size_t n) { memcpy(y, x, n * sizeof *y); }
 
 static int setup(void **state)
 {
-    (void)state;
     kernels.dequant[DT_F32] = copy_f32;
-    dir = scratch_new();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_remove(dir);
-    return 0;
+    return scratch_setup(state);
 }
 
 /* A shard: this header, then these floats and zeros up to data_bytes. */
@@ -56,8 +46,8 @@ static void write_shard(const char *path, const char *header, const float *v, si
 /* w [130,256] in F8 with its 2x2 grid in the other shard; m, v, s in F32. */
 static void make_model(const char *folder, const float *scale)
 {
-    mkdir(path_in(dir, folder), 0700);
-    const char *const p = path_in(dir, folder);
+    mkdir(path_in(scratch, folder), 0700);
+    const char *const p = path_in(scratch, folder);
     write_text(path_in(p, "config.json"), "{}");
     write_text(path_in(p, "model.safetensors.index.json"),
                "{\"weight_map\":{\"w\":\"1.st\",\"m\":\"1.st\",\"v\":\"1.st\",\"i\":\"1.st\",\"w_"
@@ -91,7 +81,7 @@ static void test_matrices(void **state)
     struct weights w;
     struct err e;
     struct matrix m;
-    if (weights_open(&w, path_in(dir, "good"), &e) != 0)
+    if (weights_open(&w, path_in(scratch, "good"), &e) != 0)
         fail_msg("%s", e.text);
     assert_false(weights_is_gguf(&w));
     assert_true(weights_has(&w, "m"));
@@ -123,7 +113,7 @@ static void test_wrong_matrices(void **state)
     struct weights w;
     struct err e;
     struct matrix m;
-    assert_int_equal(weights_open(&w, path_in(dir, "good"), &e), 0);
+    assert_int_equal(weights_open(&w, path_in(scratch, "good"), &e), 0);
     expect_error(weights_matrix(&w, "none", 2, 3, &m, &e), GLIM_EFORMAT, &e,
                  "good: tensor \"none\" is absent", "[2,3]", NULL);
     expect_error(weights_matrix(&w, "m", 3, 2, &m, &e), GLIM_EFORMAT, &e,
@@ -154,7 +144,7 @@ static void test_vectors(void **state)
     struct weights w;
     struct err e;
     float v[4] = {0};
-    assert_int_equal(weights_open(&w, path_in(dir, "good"), &e), 0);
+    assert_int_equal(weights_open(&w, path_in(scratch, "good"), &e), 0);
     expect_error(weights_vector(&w, &kernels, "n", 1, v, &e), GLIM_ENUMERIC, &e,
                  "good/1.st: tensor \"n\": value 0 is NaN", NULL);
     assert_int_equal(weights_vector(&w, &kernels, "v", 3, v, &e), 0);
@@ -186,7 +176,7 @@ static void test_scales(void **state)
         struct matrix m;
         struct err e;
         uint64_t checked = 0, total = 0;
-        assert_int_equal(weights_open(&w, path_in(dir, name), &e), 0);
+        assert_int_equal(weights_open(&w, path_in(scratch, name), &e), 0);
         assert_int_equal(weights_matrix(&w, "w", 130, 256, &m, &e), 0); /* binding does not look */
         const int rc = weights_check_scales(&w, &m, &e);
         assert_int_equal(rc, cases[i].rc);
@@ -210,5 +200,5 @@ int main(void)
         cmocka_unit_test(test_vectors),
         cmocka_unit_test(test_scales),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, scratch_teardown);
 }

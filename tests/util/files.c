@@ -39,6 +39,22 @@ void scratch_remove(char *folder)
     free(folder);
 }
 
+char *scratch;
+
+int scratch_setup(void **state)
+{
+    (void)state;
+    scratch = scratch_new();
+    return 0;
+}
+
+int scratch_teardown(void **state)
+{
+    (void)state;
+    scratch_remove(scratch);
+    return 0;
+}
+
 const char *path_in(const char *folder, const char *name)
 {
     static char text[8][4096];

@@ -13,6 +13,11 @@
 char *scratch_new(void);
 void scratch_remove(char *folder);
 
+/* The folder of a test program whose group is run with this set-up and tear-down. */
+extern char *scratch;
+int scratch_setup(void **state);
+int scratch_teardown(void **state);
+
 /* folder/name in one of eight static buffers. */
 const char *path_in(const char *folder, const char *name);
 
