@@ -1,41 +1,70 @@
-/* utf8.c - see utf8.h. Source: RFC 3629, section 4 (the byte ranges of each sequence length). */
+/* utf8.c - see utf8.h. */
 #include "base/utf8.h"
 
-/* Bytes of the sequence that starts at s (left bytes available), 0 if it is invalid. */
-static size_t sequence_len(const unsigned char *s, size_t left)
+/* Length that the first byte promises (0: it begins nothing) and the range of the second (Unicode
+ * 15, table 3-7). */
+static size_t lead(unsigned char c, unsigned char *lo, unsigned char *hi)
 {
-    const unsigned char a = s[0];
-    if (a < 0x80)
+    *lo = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
+    *hi = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
+    if (c < 0x80)
         return 1;
-    const size_t n = a >= 0xc2 && a <= 0xdf   ? 2
-                     : a >= 0xe0 && a <= 0xef ? 3
-                     : a >= 0xf0 && a <= 0xf4 ? 4
-                                              : 0;
-    if (n == 0 || n > left)
+    if (c < 0xC2 || c > 0xF4)
         return 0;
-    /* The second byte excludes overlong forms, surrogates and what lies beyond U+10FFFF. */
-    const unsigned char low = a == 0xe0 ? 0xa0 : a == 0xf0 ? 0x90 : 0x80;
-    const unsigned char high = a == 0xed ? 0x9f : a == 0xf4 ? 0x8f : 0xbf;
-    if (s[1] < low || s[1] > high)
-        return 0;
-    for (size_t i = 2; i < n; i++) {
-        if (s[i] < 0x80 || s[i] > 0xbf)
-            return 0;
+    return c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+}
+
+enum utf8_class utf8_classify(const char *s, size_t n, size_t *len)
+{
+    const unsigned char *const u = (const unsigned char *)s;
+    unsigned char lo, hi;
+    const size_t want = lead(u[0], &lo, &hi);
+    *len = 1;
+    if (want == 0)
+        return UTF8_BAD;
+    for (size_t i = 1; i < want; i++, lo = 0x80, hi = 0xBF) {
+        *len = i;
+        if (i == n)
+            return UTF8_PARTIAL;
+        if (u[i] < lo || u[i] > hi)
+            return UTF8_BAD;
     }
-    return n;
+    *len = want;
+    return UTF8_OK;
 }
 
 size_t utf8_valid_len(const char *text, size_t len)
 {
     const unsigned char *const s = (const unsigned char *)text;
-    size_t at = 0;
-    while (at < len) {
-        const size_t n = sequence_len(s + at, len - at);
-        if (n == 0)
-            break;
-        at += n;
+    size_t at = 0, n;
+    for (;; at += n) {
+        while (at < len && s[at] < 0x80) /* most text is ASCII */
+            at++;
+        if (at == len || utf8_classify(text + at, len - at, &n) != UTF8_OK)
+            return at;
     }
-    return at;
+}
+
+size_t utf8_append_whole(struct buf *out, const char *s, size_t n)
+{
+    for (;;) {
+        const size_t good = utf8_valid_len(s, n);
+        buf_add(out, s, good);
+        s += good;
+        n -= good;
+        size_t bad;
+        if (n == 0 || utf8_classify(s, n, &bad) == UTF8_PARTIAL)
+            return n;
+        buf_adds(out, UTF8_REPLACEMENT);
+        s += bad;
+        n -= bad;
+    }
+}
+
+void utf8_append_valid(struct buf *out, const char *s, size_t n)
+{
+    if (utf8_append_whole(out, s, n) > 0)
+        buf_adds(out, UTF8_REPLACEMENT);
 }
 
 size_t utf8_encode(uint32_t c, char *out)

@@ -180,7 +180,7 @@ static void add_filtered(struct buf *b, const char *text, size_t len)
     for (const char *p = text; p < end;) {
         const size_t n = control_len(p, end);
         if (n)
-            buf_adds(b, "\xef\xbf\xbd");
+            buf_adds(b, UTF8_REPLACEMENT);
         else
             buf_addc(b, *p);
         p += n ? n : 1;
@@ -310,14 +310,7 @@ static struct json_object *json_text(const char *text)
 {
     struct buf b;
     buf_init(&b);
-    for (size_t left = strlen(text); left > 0;) {
-        const size_t good = utf8_valid_len(text, left), bad = good < left;
-        buf_add(&b, text, good);
-        if (bad)
-            buf_adds(&b, "\xef\xbf\xbd");
-        text += good + bad;
-        left -= good + bad;
-    }
+    utf8_append_valid(&b, text, strlen(text));
     struct json_object *const j = json_object_new_string_len(b.data, (int)b.len);
     buf_deinit(&b);
     return j;

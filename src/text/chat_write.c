@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "base/util.h"
-#include "text/replace.h"
 
 void chat_prompt_init(struct chat_prompt *p)
 {

@@ -8,7 +8,6 @@
 #include "base/util.h"
 #include "text/bpe.h"
 #include "text/nfc.h"
-#include "text/replace.h"
 #include "text/tok_impl.h"
 
 enum { TEXT_MAX = 1 << 30 }; /* bytes of one tok_encode */
@@ -185,23 +184,6 @@ int tok_encode(const struct tok *t, const char *text, size_t len, bool special, 
     return rc;
 }
 
-/* Shows s[0..n) but for an incomplete end, whose length is returned. */
-static size_t show(struct buf *out, const char *s, size_t n)
-{
-    for (;;) {
-        const size_t good = utf8_valid_len(s, n);
-        buf_add(out, s, good);
-        s += good;
-        n -= good;
-        size_t len;
-        if (n == 0 || utf8_classify(s, n, &len) == UTF8_PARTIAL)
-            return n;
-        buf_adds(out, UTF8_REPLACEMENT);
-        s += len;
-        n -= len;
-    }
-}
-
 void tok_stream_add(struct tok_stream *s, const char *bytes, size_t len, bool flush,
                     struct buf *out)
 {
@@ -228,7 +210,7 @@ void tok_stream_add(struct tok_stream *s, const char *bytes, size_t len, bool fl
         s->n = 0;
     }
     if (len > 0) {
-        s->n = show(out, bytes, len);
+        s->n = utf8_append_whole(out, bytes, len);
         memcpy(s->tail, bytes + len - s->n, s->n);
     }
     if (flush && s->n > 0) {

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "fuzz/fuzz.h"
 #include "text/nfc.h"
-#include "text/replace.h"
 #include "util/smalltok.h"
 
 static const char *const merges[] = {"a a",   "aa aa", "Ġ Ġ", "ĠĠ ĠĠ", "t h", "th e",

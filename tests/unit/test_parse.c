@@ -14,10 +14,10 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/utf8.h"
 #include "base/util.h"
 #include "text/chat.h"
 #include "text/parse.h"
-#include "text/replace.h"
 #include "util/smalltok.h"
 
 static const char schema_text[] =

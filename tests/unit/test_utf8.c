@@ -1,4 +1,4 @@
-/* test_replace.c - invalid UTF-8 -> U+FFFD, whole and in a stream. Expected texts are Python's
+/* test_utf8.c - invalid UTF-8 -> U+FFFD, whole and in a stream. Expected texts are Python's
  * decode("utf-8", "replace"). */
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "base/util.h"
-#include "text/replace.h"
 #include "text/tokenizer.h"
 
 #define R UTF8_REPLACEMENT
