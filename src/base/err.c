@@ -1,19 +1,30 @@
 /* err.c - see err.h. Formatting only: nothing here allocates, prints or exits. */
 #include "base/err.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 /* Names in messages come from hostile files: a newline would fake a second message, an ESC would
- * drive the terminal. */
-static void clean_controls(char *text)
+ * drive the terminal. A text that fills its room may have been cut inside a character. */
+static void clean(char *text, size_t size)
 {
-    for (char *p = text; *p; p++) {
-        const unsigned char c = (unsigned char)*p;
-        if (c < 0x20 || c == 0x7f)
-            *p = '?';
+    size_t len = strlen(text);
+    if (len + 1 == size)
+        len = utf8_whole_len(text, len);
+    text[len] = 0;
+    for (size_t i = 0, n; i < len; i += n) {
+        if (utf8_classify(text + i, len - i, &n) != UTF8_OK || utf8_is_control(text + i, n))
+            memset(text + i, '?', n);
     }
+}
+
+void err_format(char *text, size_t size, const char *fmt, va_list ap)
+{
+    if (vsnprintf(text, size, fmt, ap) < 0)
+        text[0] = 0;
+    clean(text, size);
 }
 
 int err_set(struct err *e, int code, const char *fmt, ...)
@@ -21,9 +32,8 @@ int err_set(struct err *e, int code, const char *fmt, ...)
     if (e) {
         va_list ap;
         va_start(ap, fmt);
-        (void)vsnprintf(e->text, sizeof e->text, fmt, ap);
+        err_format(e->text, sizeof e->text, fmt, ap);
         va_end(ap);
-        clean_controls(e->text);
         e->code = code;
     }
     return code;
@@ -37,13 +47,11 @@ int err_prefix(struct err *e, const char *fmt, ...)
     memcpy(old, e->text, sizeof old);
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(e->text, sizeof e->text, fmt, ap);
+    err_format(e->text, sizeof e->text, fmt, ap);
     va_end(ap);
-    if (n < 0)
-        n = 0;
-    if ((size_t)n < sizeof e->text)
-        (void)snprintf(e->text + n, sizeof e->text - (size_t)n, ": %s", old);
-    clean_controls(e->text);
+    const size_t n = strlen(e->text);
+    (void)snprintf(e->text + n, sizeof e->text - n, ": %s", old);
+    clean(e->text, sizeof e->text);
     return e->code;
 }
 

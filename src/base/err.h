@@ -11,6 +11,9 @@
 #ifndef GLIM_BASE_ERR_H
 #define GLIM_BASE_ERR_H
 
+#include <stdarg.h>
+#include <stddef.h>
+
 #define GLIM_OK 0
 #define GLIM_EINVAL (-1)       /* an argument of the caller is wrong */
 #define GLIM_EIO (-2)          /* the system could not read, write, open or map */
@@ -23,7 +26,7 @@
 
 struct err {
     int code;
-    char text[1024]; /* one line, always terminated; control characters from input are replaced */
+    char text[1024]; /* one line of UTF-8, as err_format makes it */
 };
 
 /* Fills *e (may be NULL) and returns `code`, so that a fault is one line: return err_set(e,
@@ -33,6 +36,11 @@ int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format
 /* Puts "prefix: " in front of the text that is already there; returns e's code. For callers who
  * know the file. */
 int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* vsnprintf for one line of UTF-8: what is too long is cut between two characters; control
+ * characters and bytes that are no UTF-8 become '?'. size > 0. */
+void err_format(char *text, size_t size, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
 
 /* err_set for a failed allocation of `bytes` for `what`; returns GLIM_ENOMEM. */
 int err_nomem(struct err *e, const char *what, unsigned long long bytes);

@@ -33,6 +33,12 @@ enum utf8_class utf8_classify(const char *s, size_t n, size_t *len)
     return UTF8_OK;
 }
 
+bool utf8_is_control(const char *s, size_t n)
+{
+    const unsigned char c = (unsigned char)s[0];
+    return n == 1 ? c < 0x20 || c == 0x7F : n == 2 && c == 0xC2 && (unsigned char)s[1] < 0xA0;
+}
+
 size_t utf8_valid_len(const char *text, size_t len)
 {
     const unsigned char *const s = (const unsigned char *)text;
@@ -43,6 +49,15 @@ size_t utf8_valid_len(const char *text, size_t len)
         if (at == len || utf8_classify(text + at, len - at, &n) != UTF8_OK)
             return at;
     }
+}
+
+size_t utf8_whole_len(const char *text, size_t len)
+{
+    for (size_t back = 1, n; back <= 3 && back <= len; back++) {
+        if (utf8_classify(text + len - back, back, &n) == UTF8_PARTIAL)
+            return len - back;
+    }
+    return len;
 }
 
 size_t utf8_append_whole(struct buf *out, const char *s, size_t n)

@@ -8,6 +8,7 @@
 #ifndef GLIM_BASE_UTF8_H
 #define GLIM_BASE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,8 +25,14 @@ enum utf8_class {
 /* What stands at s[0..n); n > 0. */
 enum utf8_class utf8_classify(const char *s, size_t n, size_t *len);
 
+/* Is the whole character s[0..n) a control character: C0, DEL or C1 (U+0080 to U+009F)? */
+bool utf8_is_control(const char *s, size_t n);
+
 /* Length of the longest valid prefix of text [len]: equal to len when all of it is UTF-8. */
 size_t utf8_valid_len(const char *text, size_t len);
+
+/* Length of text [len] without a character that begins at its end and is not finished there. */
+size_t utf8_whole_len(const char *text, size_t len);
 
 /* Appends s with each invalid subpart replaced by U+FFFD, but for an incomplete end, whose length
  * is returned. */

@@ -11,19 +11,17 @@
  * escapes. */
 static void print_piece(const char *text, size_t len)
 {
-    size_t valid = utf8_valid_len(text, len);
-    for (size_t i = 0; i < len; i++) {
-        const unsigned char c = (unsigned char)text[i];
-        if (c == '\n')
+    for (size_t i = 0, n; i < len; i += n) {
+        const bool plain = utf8_classify(text + i, len - i, &n) == UTF8_OK;
+        if (text[i] == '\n')
             printf("\\n");
-        else if (c == '\\')
+        else if (text[i] == '\\')
             printf("\\\\");
-        else if (c < 0x20 || c == 0x7f || i == valid)
-            printf("\\x%02x", c);
+        else if (plain && !utf8_is_control(text + i, n))
+            printf("%.*s", (int)n, text + i);
         else
-            putchar(c);
-        if (i == valid)
-            valid = i + 1 + utf8_valid_len(text + i + 1, len - i - 1);
+            for (size_t k = 0; k < n; k++)
+                printf("\\x%02x", (unsigned char)text[i + k]);
     }
 }
 

@@ -2,12 +2,12 @@
 #include "cli/load.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/util.h"
 #include "cli/out.h"
 
@@ -15,7 +15,7 @@ int glim_error_set(struct glim_error *e, int code, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(e->text, sizeof e->text, fmt, ap);
+    err_format(e->text, sizeof e->text, fmt, ap);
     va_end(ap);
     e->code = code;
     return code;

@@ -75,14 +75,10 @@ bool out_is_terminal(void) { return out.out_tty; }
 bool err_is_terminal(void) { return out.err_tty; }
 bool out_has_colour(void) { return out.colour; }
 
-/* One line: file names in messages may hold anything. */
 static void say(const char *fmt, va_list ap)
 {
     char text[1400];
-    (void)vsnprintf(text, sizeof text, fmt, ap);
-    for (char *p = text; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
+    err_format(text, sizeof text, fmt, ap);
     progress_end();
     out_flush();
     fprintf(stderr, "glim: %s\n", text);
@@ -163,27 +159,15 @@ void out_bytes(const char *text, size_t len)
         note_failure();
 }
 
-/* Length of a control character at p: C0 and DEL one byte, C1 (U+0080 to U+009F) two; 0 if it is
- * none. */
-static size_t control_len(const char *p, const char *end)
-{
-    const unsigned char c = (unsigned char)p[0];
-    if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
-        return 1;
-    return c == 0xc2 && end - p > 1 && (unsigned char)p[1] < 0xa0 ? 2 : 0;
-}
-
-/* Appends text with U+FFFD for control characters. */
+/* Appends text with U+FFFD for control characters other than newline and tab. */
 static void add_filtered(struct buf *b, const char *text, size_t len)
 {
-    const char *const end = text + len;
-    for (const char *p = text; p < end;) {
-        const size_t n = control_len(p, end);
-        if (n)
+    for (size_t i = 0, n; i < len; i += n) {
+        (void)utf8_classify(text + i, len - i, &n);
+        if (utf8_is_control(text + i, n) && text[i] != '\n' && text[i] != '\t')
             buf_adds(b, UTF8_REPLACEMENT);
         else
-            buf_addc(b, *p);
-        p += n ? n : 1;
+            buf_add(b, text + i, n);
     }
 }
 

@@ -39,7 +39,10 @@ int give(struct glim_error *out, const struct err *e, int rc)
 
 int blame(struct err *e, const char *path)
 {
-    return strncmp(e->text, path, strlen(path)) == 0 ? e->code : err_prefix(e, "%s", path);
+    struct err shown;
+    (void)err_set(&shown, e->code, "%s", path);
+    const bool named = strncmp(e->text, shown.text, strlen(shown.text)) == 0;
+    return named ? e->code : err_prefix(e, "%s", path);
 }
 
 static struct model_knobs knobs_of(const struct glim_knobs *k)

@@ -111,12 +111,24 @@ static void nothing_is_held_back(void **state)
     buf_deinit(&b);
 }
 
+static void cut_at_a_character(void **state)
+{
+    (void)state;
+    static const char text[] = "a\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80";
+    static const size_t whole_len[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10};
+    for (size_t n = 0; n < sizeof text; n++)
+        assert_int_equal(utf8_whole_len(text, n), whole_len[n]);
+    assert_int_equal(utf8_whole_len("a\x80\x80\x80", 4), 4); /* no end of anything */
+    assert_int_equal(utf8_whole_len("a\xF8\x80", 3), 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole),
         cmocka_unit_test(streamed),
         cmocka_unit_test(nothing_is_held_back),
+        cmocka_unit_test(cut_at_a_character),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
