@@ -370,7 +370,8 @@ GLIM_API int glim_generate(glim_session *s, const struct glim_generate *g, struc
 /* ---- machine ---- */
 
 struct glim_machine {
-    const char *cpu, *isa; /* static storage */
+    char cpu[128];   /* the processor's own name, or "unknown" */
+    const char *isa; /* static storage */
     int processors;
     uint64_t memory_bytes, memory_available_bytes;
 };

@@ -72,18 +72,15 @@ unsigned long long cpu_memory_available_bytes(void)
     return kb * 1024;
 }
 
-const char *cpu_model_name(void)
+void cpu_model_name(char name[CPU_NAME_BYTES])
 {
-    static char name[128] = "";
-    if (name[0])
-        return name;
     FILE *const f = fopen("/proc/cpuinfo", "re");
     char line[256];
+    name[0] = 0;
     while (f && fgets(line, sizeof line, f) && sscanf(line, "model name : %127[^\n]", name) != 1)
         ;
     if (f)
         fclose(f);
     if (!name[0])
-        (void)snprintf(name, sizeof name, "unknown");
-    return name;
+        (void)snprintf(name, CPU_NAME_BYTES, "unknown");
 }

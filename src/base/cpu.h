@@ -24,7 +24,8 @@ int cpu_count(void);
 /* Physical memory of the machine, and what is available now, in bytes (0 if unknown). */
 unsigned long long cpu_memory_bytes(void);
 unsigned long long cpu_memory_available_bytes(void);
-/* The processor's own name, "unknown" if the system does not tell; static storage. */
-const char *cpu_model_name(void);
+/* The processor's own name, "unknown" if the system does not tell. */
+enum { CPU_NAME_BYTES = 128 };
+void cpu_model_name(char name[CPU_NAME_BYTES]);
 
 #endif

@@ -181,11 +181,12 @@ int glim_model_check(const glim_model *m, struct glim_error *err)
 
 void glim_machine(struct glim_machine *out)
 {
+    _Static_assert(sizeof out->cpu == CPU_NAME_BYTES, "both names have one size");
     *out = (struct glim_machine){
-        .cpu = cpu_model_name(),
         .isa = cpu_level_name(cpu_detect()),
         .processors = cpu_count(),
         .memory_bytes = cpu_memory_bytes(),
         .memory_available_bytes = cpu_memory_available_bytes(),
     };
+    cpu_model_name(out->cpu);
 }
