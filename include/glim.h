@@ -170,6 +170,7 @@ struct glim_plan_item {
 
 enum { GLIM_PLAN_ITEMS_MAX = 16 };
 
+/* Where the model does not run, nothing has a place and no speed: those figures are 0. */
 struct glim_plan {
     uint64_t ram_bytes, context_tok, sessions;
     uint64_t cache_bytes_per_token, cache_bytes;

@@ -12,7 +12,8 @@ static void plan_items(const struct glim_plan *p)
     for (size_t i = 0; i < p->items && i < GLIM_PLAN_ITEMS_MAX; i++) {
         const struct glim_plan_item *const t = &p->item[i];
         out_text("%-22s %12s %12s %12s %14s\n", t->name, human_bytes(a, t->bytes),
-                 human_bytes(b, t->resident_bytes), human_bytes(c, t->streamed_bytes),
+                 p->runs ? human_bytes(b, t->resident_bytes) : "-",
+                 p->runs ? human_bytes(c, t->streamed_bytes) : "-",
                  human_bytes(d, t->read_bytes_per_token));
     }
 }

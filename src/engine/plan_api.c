@@ -85,6 +85,19 @@ static void predict(struct glim_plan *p, const struct plan_item *item)
     p->tok_s = fmin(p->tok_s_ram, p->tok_s_disk);
 }
 
+/* The items as the caller sees them. Nothing is placed where the model does not run. */
+static void report_items(struct glim_plan *p, const struct plan_item *item)
+{
+    for (size_t i = 0; i < ITEM_COUNT; i++) {
+        const struct plan_item *const x = &item[i];
+        const uint64_t streamed = p->runs ? x->bytes - x->resident : 0;
+        p->item[p->items++] =
+            (struct glim_plan_item){x->name, x->bytes, x->resident, streamed, x->read_bytes};
+        p->streamed_bytes += streamed;
+    }
+    p->fits = p->runs && p->streamed_bytes == 0;
+}
+
 static int plan(const struct glim_model *m, const struct glim_plan_request *q, struct glim_plan *p,
                 struct err *e)
 {
@@ -106,19 +119,14 @@ static int plan(const struct glim_model *m, const struct glim_plan_request *q, s
         return e->code;
     struct plan_item item[ITEM_COUNT];
     fill_items(m, q, p, item);
-    p->resident_bytes = plan_place(item, ITEM_COUNT, p->ram_bytes);
-    p->fits = true;
-    for (size_t i = 0; i < ITEM_COUNT; i++) {
-        const struct plan_item *const x = &item[i];
-        p->item[p->items++] = (struct glim_plan_item){x->name, x->bytes, x->resident,
-                                                      x->bytes - x->resident, x->read_bytes};
-        p->streamed_bytes += x->bytes - x->resident;
-        p->fits = p->fits && x->resident == x->bytes;
-    }
     p->least_ram_bytes = item[ITEM_ALWAYS].bytes + item[ITEM_CACHE].bytes + item[ITEM_WORK].bytes
         + m->model.cfg.experts_used * m->expert_bytes;
     p->runs = p->ram_bytes >= p->least_ram_bytes;
-    predict(p, item);
+    if (p->runs) {
+        p->resident_bytes = plan_place(item, ITEM_COUNT, p->ram_bytes);
+        predict(p, item);
+    }
+    report_items(p, item);
     return GLIM_OK;
 }
 

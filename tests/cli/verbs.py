@@ -71,9 +71,18 @@ def test_plan():
 def test_plan_with_little_memory():
     j = document(ok(glim("plan", "--json", "--ram", "1M")))
     assert not j["runs"] and not j["fits"] and j["least_ram_bytes"] > 1 << 20
-    assert "at least" in ok(glim("plan", "--ram", "1M")).out
+    assert j["resident_bytes"] == j["streamed_bytes"] == j["tok_s"] == j["bytes_per_token"] == 0, j
+    assert all(i["resident_bytes"] == i["streamed_bytes"] == 0 for i in j["items"]), j
+    out = ok(glim("plan", "--ram", "1M")).out
+    assert "at least" in out and re.search(r"^cache .* - +- ", out, re.M), out
     least = document(ok(glim("plan", "--json", "--ram", str(j["least_ram_bytes"]))))
-    assert least["runs"], least
+    assert least["runs"] and not least["fits"], least
+    place = {i["name"]: i for i in least["items"]}
+    assert place["cache"]["streamed_bytes"] == place["step workspace"]["streamed_bytes"] == 0, place
+    assert place["cache"]["resident_bytes"] == place["cache"]["bytes"] == least["cache_bytes"] > 0
+    assert least["streamed_bytes"] == place["routed experts"]["streamed_bytes"] + \
+        place["draft layer (MTP)"]["streamed_bytes"] > 0
+    assert all(i["resident_bytes"] + i["streamed_bytes"] == i["bytes"] for i in least["items"]), least
 
 
 @test
