@@ -254,8 +254,8 @@ struct glim_append {
     unsigned flags;
     /* Called with the logits [vocab] that follow token `index` of this call (borrowed for the
      * call); return nonzero to stop. mtp: [vocab] what the draft layer foretold for the same place,
-     * from the hidden state before `index` and the token at it; NULL without options.mtp, without
-     * GLIM_APPEND_ALL_LOGITS, and for the first token of the timeline. */
+     * from the hidden state before `index` and the token at it; NULL without options.mtp and for
+     * the first token of the timeline. */
     int (*on_logits)(void *ctx, size_t index, const float *logits, const float *mtp);
     void *ctx;
     /* Return nonzero to stop between chunks: the call ends with GLIM_ESTOPPED, finished chunks

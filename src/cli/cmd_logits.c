@@ -1,9 +1,7 @@
 /* cmd_logits.c - glim logits: the raw scores that follow each token, for comparing with other
  * implementations. */
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/util.h"
 #include "cli/cmd.h"
 #include "cli/input.h"
 #include "cli/load.h"
@@ -14,30 +12,17 @@ struct logits {
     const struct opts *o;
     struct outfile file;
     uint64_t vocab, rows;
-    float *last; /* [vocab], with --last */
-    bool have_last;
 };
 
-static bool write_row(struct logits *l, const float *row)
-{
-    l->rows++;
-    return outfile_write(&l->file, row, l->vocab * sizeof *row);
-}
-
-/* row: [vocab] */
 static int on_logits(void *ctx, size_t index, const float *logits, const float *mtp)
 {
     (void)index;
     struct logits *const l = ctx;
     const float *const row = l->o->mtp ? mtp : logits;
-    bool good = true;
-    if (row && l->o->last) {
-        memcpy(l->last, row, l->vocab * sizeof *row);
-        l->have_last = true;
-    } else if (row) {
-        good = write_row(l, row);
-    }
-    return !good || interrupted();
+    if (row && !outfile_write(&l->file, row, l->vocab * sizeof *row))
+        return 1;
+    l->rows += row != NULL;
+    return interrupted();
 }
 
 static int on_progress(void *ctx, size_t done, size_t n)
@@ -52,15 +37,12 @@ static int compute(struct logits *l, glim_session *s, const struct ids *ids, str
     struct glim_append a = GLIM_APPEND_INIT;
     a.tokens = ids->id;
     a.n = ids->n;
-    a.flags = (l->o->decode ? GLIM_APPEND_DECODE : 0)
-              | (l->o->last && !l->o->mtp ? 0 : GLIM_APPEND_ALL_LOGITS);
+    a.flags = (l->o->decode ? GLIM_APPEND_DECODE : 0) | (l->o->last ? 0 : GLIM_APPEND_ALL_LOGITS);
     a.on_logits = on_logits;
     a.progress = on_progress;
     a.ctx = l;
     const int rc = glim_session_append(s, &a, e);
     progress_end();
-    if (rc == GLIM_OK && l->have_last)
-        (void)write_row(l, l->last);
     return rc;
 }
 
@@ -73,9 +55,7 @@ static int with_model(struct logits *l, const struct ids *ids, struct glim_error
         rc = glim_error_set(e, GLIM_EUNSUPPORTED, "--mtp: the model has no draft layer");
     if (rc == GLIM_OK) {
         l->vocab = glim_model_info(m)->vocab;
-        l->last = mem_zalloc(l->vocab, sizeof *l->last);
-        rc = l->last ? model_session(l->o, m, ids->n, &s, e)
-                     : glim_error_set(e, GLIM_ENOMEM, "out of memory");
+        rc = model_session(l->o, m, ids->n, &s, e);
     }
     if (rc == GLIM_OK)
         rc = compute(l, s, ids, e);
@@ -83,7 +63,6 @@ static int with_model(struct logits *l, const struct ids *ids, struct glim_error
         rc = glim_model_check(m, e);
     glim_session_free(s);
     glim_model_close(m);
-    free(l->last);
     return rc;
 }
 

@@ -203,6 +203,19 @@ static int report_all(struct glim_session *s, const struct glim_append *a, size_
     return GLIM_OK;
 }
 
+/* The rows after the last token only: into s->logits and, if the caller looks, s->many_mtp. */
+static int report_last(struct glim_session *s, const struct glim_append *a, size_t n,
+                       enum kernel_role role, size_t first_pair, struct err *e)
+{
+    const uint64_t d = config(s)->hidden;
+    struct forward *const f = &s->forward;
+    if (forward_logits(f, f->final + (n - 1) * d, 1, role, s->logits, e) != 0)
+        return e->code;
+    if (!s->mtp || !a->on_logits || n == first_pair)
+        return GLIM_OK;
+    return forward_logits(f, f->mtp_out + (n - 1 - first_pair) * d, 1, role, s->many_mtp, e);
+}
+
 /* One chunk: caches, states and logits; the timeline grows at the end, when all of it has worked
  * (T3). */
 static int append_chunk(struct glim_session *s, const struct glim_append *a, size_t done, size_t n,
@@ -220,10 +233,8 @@ static int append_chunk(struct glim_session *s, const struct glim_append *a, siz
     if (a->on_logits && a->flags & GLIM_APPEND_ALL_LOGITS) {
         if (report_all(s, a, done, n, role, first_pair, e) != 0)
             return e->code;
-    } else if (last) {
-        const float *const h = s->forward.final + (n - 1) * config(s)->hidden;
-        if (forward_logits(&s->forward, h, 1, role, s->logits, e) != 0)
-            return e->code;
+    } else if (last && report_last(s, a, n, role, first_pair, e) != 0) {
+        return e->code;
     }
     if (session_check(s, e) != 0)
         return e->code;
@@ -268,8 +279,9 @@ int session_append(struct glim_session *s, const struct glim_append *a, struct e
             return err_set(e, GLIM_ESTOPPED, "stopped by the caller after %zu of %zu tokens", done,
                            a->n);
     }
+    const float *const mtp = s->mtp && s->kv.length > 1 ? s->many_mtp : NULL;
     if (a->on_logits && !(a->flags & GLIM_APPEND_ALL_LOGITS)
-        && a->on_logits(a->ctx, a->n - 1, s->logits, NULL) != 0)
+        && a->on_logits(a->ctx, a->n - 1, s->logits, mtp) != 0)
         return err_set(e, GLIM_ESTOPPED, "stopped by the caller");
     return GLIM_OK;
 }

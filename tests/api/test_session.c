@@ -132,45 +132,76 @@ static int keep_row(void *ctx, size_t i, const float *logits, const float *mtp)
     return 0;
 }
 
-static struct rows all_rows(glim_model *m, uint64_t chunk)
+/* The rows that a session with drafts reports of its first n tokens. */
+static struct rows rows_of(glim_model *m, uint64_t chunk, size_t n, unsigned flags)
 {
     struct rows r = {.vocab = vocab(m)};
     r.logits = calloc(N * r.vocab, sizeof(float));
     r.mtp = calloc(N * r.vocab, sizeof(float));
     glim_session *const s = open_session(m, chunk, true);
     int32_t token[N];
-    for (size_t i = 0; i < N; i++)
+    for (size_t i = 0; i < n; i++)
         token[i] = prompt_token(i);
     struct glim_append a = GLIM_APPEND_INIT;
     a.tokens = token;
-    a.n = N;
-    a.flags = GLIM_APPEND_ALL_LOGITS;
+    a.n = n;
+    a.flags = flags;
     a.on_logits = keep_row;
     a.ctx = &r;
     assert_int_equal(glim_session_append(s, &a, NULL), 0);
-    assert_memory_equal(glim_session_logits(s), r.logits + (N - 1) * r.vocab,
+    assert_memory_equal(glim_session_logits(s), r.logits + (n - 1) * r.vocab,
                         r.vocab * sizeof(float));
     glim_session_free(s);
     return r;
+}
+
+static void rows_free(const struct rows *r)
+{
+    free(r->logits);
+    free(r->mtp);
 }
 
 static void test_all_logits_in_any_chunks(void **state)
 {
     (void)state;
     glim_model *const m = open_model(GOLDEN "mtp-share", 2);
-    const struct rows whole = all_rows(m, 64);
+    const struct rows whole = rows_of(m, 64, N, GLIM_APPEND_ALL_LOGITS);
     static const uint64_t chunks[] = {1, 7, 9};
     assert_int_equal(whole.n, N);
     assert_int_equal(whole.drafts, N - 1);
     for (size_t i = 0; i < 3; i++) {
-        const struct rows r = all_rows(m, chunks[i]);
+        const struct rows r = rows_of(m, chunks[i], N, GLIM_APPEND_ALL_LOGITS);
         assert_memory_equal(r.logits, whole.logits, N * r.vocab * sizeof(float));
         assert_memory_equal(r.mtp, whole.mtp, N * r.vocab * sizeof(float));
-        free(r.logits);
-        free(r.mtp);
+        rows_free(&r);
     }
-    free(whole.logits);
-    free(whole.mtp);
+    rows_free(&whole);
+    glim_model_close(m);
+}
+
+/* Without GLIM_APPEND_ALL_LOGITS the last token's rows come alone, with the same bits. */
+static void test_last_rows_alone(void **state)
+{
+    (void)state;
+    static const uint64_t chunks[] = {64, 7, 1}; /* n ends inside one and at its end */
+    glim_model *const m = open_model(GOLDEN "mtp-share", 2);
+    const struct rows all = rows_of(m, 64, N, GLIM_APPEND_ALL_LOGITS);
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t n = N; n >= N - 4; n--) {
+            const struct rows last = rows_of(m, chunks[i], n, 0);
+            const size_t at = (n - 1) * last.vocab, bytes = last.vocab * sizeof(float);
+            assert_int_equal(last.n, 1);
+            assert_int_equal(last.drafts, 1);
+            assert_memory_equal(last.logits + at, all.logits + at, bytes);
+            assert_memory_equal(last.mtp + at, all.mtp + at, bytes);
+            rows_free(&last);
+        }
+    }
+    const struct rows first = rows_of(m, 64, 1, 0);
+    assert_int_equal(first.n, 1);
+    assert_int_equal(first.drafts, 0); /* nothing was there to foretell it */
+    rows_free(&first);
+    rows_free(&all);
     glim_model_close(m);
 }
 
@@ -354,7 +385,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces_and_threads), cmocka_unit_test(test_rewind),
-        cmocka_unit_test(test_all_logits_in_any_chunks), cmocka_unit_test(test_drafts),
+        cmocka_unit_test(test_all_logits_in_any_chunks),
+        cmocka_unit_test(test_last_rows_alone), cmocka_unit_test(test_drafts),
         cmocka_unit_test(test_rewind_keeps_roles), cmocka_unit_test(test_bad_calls),
         cmocka_unit_test(test_stop_keeps_whole_chunks),
         cmocka_unit_test(test_model_file_shrinks),

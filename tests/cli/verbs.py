@@ -205,6 +205,10 @@ def test_logits_of_the_draft_layer():
     assert len(three) == 3
     ok(glim("logits", "--ids", "5,6,7,8", "--mtp", "--last", "--out", out))
     assert rows(out, v) == three[-1:]
+    ok(glim("logits", "--ids", "5,6,7,8", "--mtp", "--last", "--chunk", "2", "--out", out))
+    assert rows(out, v) == three[-1:]
+    ok(glim("logits", "--ids", "5", "--mtp", "--last", "--out", out))
+    assert rows(out, v) == []
 
 
 @test
