@@ -38,10 +38,10 @@ struct packed {
 
 struct scratch { /* one a worker */
     void *packed;        /* one vector of max(Rk, Dn) */
-    float *wrow;         /* [widest matrix row] */
+    float *wrow;         /* [widest matrix row], [Rk, Dn]: decoded weights */
     float *score, *aux;  /* [context] */
-    float *vec;          /* [Rk + Dr + Dn + Dv + Di] */
-    double *acc;         /* [KERNEL_LANES, max(Rk, Dv)] */
+    float *vec;          /* [2 Rk + Dr + Dn + Dv + Di] */
+    double *acc;         /* [KERNEL_LANES, max(Rk, Dv, Dn)] */
     const void **ptr;    /* [context] */
     float *k_exp, *v_exp; /* [expand_max, Dn] [expand_max, Dv] */
 };

@@ -69,6 +69,12 @@ static uint64_t widest_row(const struct model_config *c)
     return max_u64(max_u64(w, c->q_rank), max_u64(c->kv_rank, c->nope_dim));
 }
 
+/* What matmul and matmul_t decode into: a row, or all of a head's when keys are expanded. */
+static uint64_t decoded_weights(const struct model_config *c)
+{
+    return max_u64(widest_row(c), c->kv_rank * c->nope_dim);
+}
+
 static void lay_out_scratch(struct forward *f, uint64_t *n, int threads)
 {
     const struct model_config *const c = &f->m->cfg;
@@ -76,7 +82,7 @@ static void lay_out_scratch(struct forward *f, uint64_t *n, int threads)
     f->scratch = take(f, n, (uint64_t)threads, sizeof *f->scratch);
     for (int i = 0; i < threads; i++) {
         struct scratch s;
-        s.wrow = take(f, n, widest_row(c), F);
+        s.wrow = take(f, n, decoded_weights(c), F);
         s.packed =
             take(f, n, 1, f->m->kernels.pack_bytes((size_t)max_u64(c->kv_rank, c->nope_dim)));
         s.score = take(f, n, S, F);
