@@ -20,7 +20,7 @@
 #include "kernels/ref/iq_tables.h"
 #include "kernels/ref/ref.h"
 
-enum { QK = 256, POINT = 8, IQ4_NL_LEN = 32 };
+enum { POINT = 8 };
 
 /* v, negated if bit j of `signs` is set. */
 static float signed_by(float v, unsigned signs, size_t j)
@@ -169,46 +169,49 @@ static void iq4_xs_block(float *y, const uint8_t *p)
     }
 }
 
-void ref_dequant_iq4_nl(float *y, const void *x, size_t n)
-{
-    const uint8_t *p = x;
-    for (size_t b = 0; b < n / IQ4_NL_LEN; b++, p += 18)
-        iq4_group(y + b * IQ4_NL_LEN, load_f16(p), p + 2);
-}
-
-/* ---- whole rows ---- */
-typedef void block_fn(float *y, const uint8_t *p);
-
-static void each_block(float *y, const void *x, size_t n, size_t bytes, block_fn *decode)
-{
-    for (size_t b = 0; b < n / QK; b++)
-        decode(y + b * QK, (const uint8_t *)x + b * bytes);
-}
+static void iq4_nl_block(float *y, const uint8_t *p) { iq4_group(y, load_f16(p), p + 2); }
 
 void ref_dequant_iq2_xxs(float *y, const void *x, size_t n)
 {
-    each_block(y, x, n, 66, iq2_xxs_block);
+    ref_each_block(DT_IQ2_XXS, y, x, n, iq2_xxs_block);
 }
 
 void ref_dequant_iq2_xs(float *y, const void *x, size_t n)
 {
-    each_block(y, x, n, 74, iq2_xs_block);
+    ref_each_block(DT_IQ2_XS, y, x, n, iq2_xs_block);
 }
 
-void ref_dequant_iq2_s(float *y, const void *x, size_t n) { each_block(y, x, n, 82, iq2_s_block); }
+void ref_dequant_iq2_s(float *y, const void *x, size_t n)
+{
+    ref_each_block(DT_IQ2_S, y, x, n, iq2_s_block);
+}
 
 void ref_dequant_iq3_xxs(float *y, const void *x, size_t n)
 {
-    each_block(y, x, n, 98, iq3_xxs_block);
+    ref_each_block(DT_IQ3_XXS, y, x, n, iq3_xxs_block);
 }
 
-void ref_dequant_iq3_s(float *y, const void *x, size_t n) { each_block(y, x, n, 110, iq3_s_block); }
+void ref_dequant_iq3_s(float *y, const void *x, size_t n)
+{
+    ref_each_block(DT_IQ3_S, y, x, n, iq3_s_block);
+}
 
-void ref_dequant_iq1_s(float *y, const void *x, size_t n) { each_block(y, x, n, 50, iq1_s_block); }
+void ref_dequant_iq1_s(float *y, const void *x, size_t n)
+{
+    ref_each_block(DT_IQ1_S, y, x, n, iq1_s_block);
+}
 
-void ref_dequant_iq1_m(float *y, const void *x, size_t n) { each_block(y, x, n, 56, iq1_m_block); }
+void ref_dequant_iq1_m(float *y, const void *x, size_t n)
+{
+    ref_each_block(DT_IQ1_M, y, x, n, iq1_m_block);
+}
+
+void ref_dequant_iq4_nl(float *y, const void *x, size_t n)
+{
+    ref_each_block(DT_IQ4_NL, y, x, n, iq4_nl_block);
+}
 
 void ref_dequant_iq4_xs(float *y, const void *x, size_t n)
 {
-    each_block(y, x, n, 136, iq4_xs_block);
+    ref_each_block(DT_IQ4_XS, y, x, n, iq4_xs_block);
 }

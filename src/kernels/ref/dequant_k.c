@@ -64,31 +64,25 @@ static int k_min(const uint8_t *packed, size_t g)
     return g < 4 ? packed[g + 4] & 63 : packed[g + 4] >> 4 | (packed[g] >> 2 & 0x30);
 }
 
-static void q4_k_block(float *y, const uint8_t *p)
+/* Q4_K and Q5_K: nibbles under 6-bit scales and minima; `high` [32] has a fifth bit for each of the
+ * groups, or is NULL. */
+static inline void nibbles_block(float *y, const uint8_t *p, const uint8_t *high, const uint8_t *q)
 {
-    const uint8_t *const scale = p + 4, *const q = p + 16;
+    const uint8_t *const scale = p + 4;
     const float d = load_f16(p), dmin = load_f16(p + 2);
     for (size_t g = 0; g < QK / GROUP; g++) {
         const float dl = d * (float)k_scale(scale, g), ml = dmin * (float)k_min(scale, g);
         const uint8_t *const nibbles = q + g / 2 * GROUP;
         const int shift = g % 2 ? 4 : 0;
-        for (size_t l = 0; l < GROUP; l++)
-            *y++ = dl * (float)(nibbles[l] >> shift & 15) - ml;
+        for (size_t l = 0; l < GROUP; l++) {
+            const int fifth = high ? (high[l] >> g & 1) << 4 : 0;
+            *y++ = dl * (float)((nibbles[l] >> shift & 15) | fifth) - ml;
+        }
     }
 }
 
-static void q5_k_block(float *y, const uint8_t *p)
-{
-    const uint8_t *const scale = p + 4, *const high = p + 16, *const q = p + 48;
-    const float d = load_f16(p), dmin = load_f16(p + 2);
-    for (size_t g = 0; g < QK / GROUP; g++) {
-        const float dl = d * (float)k_scale(scale, g), ml = dmin * (float)k_min(scale, g);
-        const uint8_t *const nibbles = q + g / 2 * GROUP;
-        const int shift = g % 2 ? 4 : 0;
-        for (size_t l = 0; l < GROUP; l++)
-            *y++ = dl * (float)((nibbles[l] >> shift & 15) | (high[l] >> g & 1) << 4) - ml;
-    }
-}
+static void q4_k_block(float *y, const uint8_t *p) { nibbles_block(y, p, NULL, p + 16); }
+static void q5_k_block(float *y, const uint8_t *p) { nibbles_block(y, p, p + 16, p + 48); }
 
 /* Group g of 8: half h of the block, quarter k of the half; quarters 2, 3 are the high nibbles. */
 static void q6_k_block(float *y, const uint8_t *p)
@@ -111,30 +105,25 @@ static void q6_k_block(float *y, const uint8_t *p)
 
 void ref_dequant_q2_k(float *y, const void *x, size_t n)
 {
-    for (size_t b = 0; b < n / QK; b++)
-        q2_k_block(y + b * QK, (const uint8_t *)x + b * 84);
+    ref_each_block(DT_Q2_K, y, x, n, q2_k_block);
 }
 
 void ref_dequant_q3_k(float *y, const void *x, size_t n)
 {
-    for (size_t b = 0; b < n / QK; b++)
-        q3_k_block(y + b * QK, (const uint8_t *)x + b * 110);
+    ref_each_block(DT_Q3_K, y, x, n, q3_k_block);
 }
 
 void ref_dequant_q4_k(float *y, const void *x, size_t n)
 {
-    for (size_t b = 0; b < n / QK; b++)
-        q4_k_block(y + b * QK, (const uint8_t *)x + b * 144);
+    ref_each_block(DT_Q4_K, y, x, n, q4_k_block);
 }
 
 void ref_dequant_q5_k(float *y, const void *x, size_t n)
 {
-    for (size_t b = 0; b < n / QK; b++)
-        q5_k_block(y + b * QK, (const uint8_t *)x + b * 176);
+    ref_each_block(DT_Q5_K, y, x, n, q5_k_block);
 }
 
 void ref_dequant_q6_k(float *y, const void *x, size_t n)
 {
-    for (size_t b = 0; b < n / QK; b++)
-        q6_k_block(y + b * QK, (const uint8_t *)x + b * 210);
+    ref_each_block(DT_Q6_K, y, x, n, q6_k_block);
 }

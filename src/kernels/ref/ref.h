@@ -98,6 +98,17 @@ void ref_dequant_iq3_s(float *y, const void *x, size_t n);
 void ref_dequant_iq4_nl(float *y, const void *x, size_t n);
 void ref_dequant_iq4_xs(float *y, const void *x, size_t n);
 
+/* n elements of block type t, decoded block by block; the sizes are the type's. Inline, so that
+ * `decode` is too. */
+static inline void ref_each_block(enum dtype t, float *y, const void *x, size_t n,
+                                  void (*decode)(float *y, const uint8_t *block))
+{
+    const struct dtype_info *const d = dtype_info(t);
+    const uint8_t *p = x;
+    for (size_t i = 0; i < n; i += d->block_len, p += d->block_bytes)
+        decode(y + i, p);
+}
+
 /* ---- one element; weights lie at any byte, hence memcpy ---- */
 static inline uint16_t load_u16(const uint8_t *p)
 {
