@@ -271,11 +271,11 @@ def tools(r, split=None, made_up=None, stage=None, turns=1):
 
 
 # --- recall -----------------------------------------------------------------------------------------------------
-def facts(r, n):
-    """n facts with different keys: (statement, question, think)."""
+def facts(r, n, kinds=(0, 1, 2, 3)):
+    """n facts with different keys: (statement, question, value); kinds: 0 and 1 code words, 2 lockers, 3 hidden things."""
     out, used = [], set()
     while len(out) < n:
-        kind = r.randrange(4)
+        kind = r.choice(kinds)
         if kind <= 1:
             key, val = r.choice(W.PLACES), f"{r.choice(W.COLOURS)}-{r.randrange(1000):03d}"
             state, ask = f"The code word of the {key} is {val}.", f"What is the code word of the {key}?"
@@ -299,12 +299,12 @@ def filler(r):
     return " ".join(s[1:1 + r.randrange(1, 4)])
 
 
-def recall(r, length=250, n_facts=None, n_ask=None, depth=None, count=len):
+def recall(r, length=250, n_facts=None, n_ask=None, depth=None, count=len, kinds=(0, 1, 2, 3)):
     """A text of about `length` tokens (as `count` measures) with facts in it, then questions about them.
 
     `depth` (0..1) places the fact that is asked for; without it everything is at random.
     """
-    fs = facts(r, n_facts or r.randrange(2, 7))
+    fs = facts(r, n_facts or r.randrange(2, 7), kinds)
     target = fs[0]
     n_ask = min(len(fs), n_ask or 3)
     left = length - sum(count(f[0]) for f in fs)

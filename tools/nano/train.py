@@ -22,7 +22,7 @@ from optim import Optimizer
 TOKENS = 2048                                  # per step (twice that where a row is 2048 long)
 # (until this share of the time, {row length: probability}, sparse attention applied?)
 PLAN = [(0.16, {256: 0.7, 512: 0.3}, False),
-        (0.68, {256: 0.2, 512: 0.8}, False),
+        (0.39, {256: 0.2, 512: 0.8}, False),
         (1.00, {256: 0.1, 512: 0.66, 1024: 0.12, 2048: 0.12}, True)]
 WARM, DECAY_FROM = 0.01, 0.55
 
@@ -157,8 +157,9 @@ def work(rank, a, model, sh, chat, step, seen):
         where[p], at = (at, at + p.numel()), at + p.numel()
     probes = probe_set(chat)
     stop = []
+    # SIGTERM, whoever it reaches: worker 0 finishes the step, all save and leave
+    signal.signal(signal.SIGTERM, (lambda *_: stop.append(1)) if rank == 0 else signal.SIG_IGN)
     if rank == 0:
-        signal.signal(signal.SIGTERM, lambda *_: stop.append(1))   # finish the step, save, leave
         log = open(os.path.join(a.run, "log.txt"), "a", buffering=1)
 
     def save():
