@@ -6,7 +6,9 @@ static void matmul_avx512(float *y, size_t y_stride, const void *const *x, size_
                           const struct matrix *w, uint64_t r0, uint64_t r1, enum kernel_role role,
                           float *scratch)
 {
-    if (!blocks_known_avx512(w->type))
+    if (floats_known_avx512(w->type))
+        floats_matmul_avx512(y, y_stride, x, T, w, r0, r1);
+    else if (!blocks_known_avx512(w->type))
         ref_matmul(y, y_stride, x, T, w, r0, r1, role, scratch);
     else if (role == ROLE_DECODE)
         blocks_decode_avx512(y, y_stride, x, T, w, r0, r1);
@@ -20,7 +22,8 @@ void kernels_avx512(struct kernels *k)
     k->pack_bytes = x86_pack_bytes;
     k->pack = pack_avx512;
     k->matmul = matmul_avx512;
+    k->matmul_t = matmul_t_avx512;
     for (int t = 0; t < DT_COUNT; t++)
-        if (blocks_known_avx512((enum dtype)t))
+        if (blocks_known_avx512((enum dtype)t) || floats_known_avx512((enum dtype)t))
             k->product[t] = k->level;
 }

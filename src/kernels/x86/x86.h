@@ -50,6 +50,11 @@ void blocks_decode_avx512(float *y, size_t y_stride, const void *const *x, size_
                           const struct matrix *w, uint64_t r0, uint64_t r1);
 void blocks_prefill_avx512(float *y, size_t y_stride, const void *const *x, size_t T,
                            const struct matrix *w, uint64_t r0, uint64_t r1);
+bool floats_known_avx512(enum dtype t);
+void floats_matmul_avx512(float *y, size_t y_stride, const void *const *x, size_t T,
+                          const struct matrix *w, uint64_t r0, uint64_t r1);
+void matmul_t_avx512(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
+                     const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch);
 void pack_avx512(void *dst, const float *x, size_t n);
 
 #endif
