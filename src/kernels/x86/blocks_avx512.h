@@ -20,39 +20,11 @@
 #include <string.h>
 
 #include "kernels/ref/iq_tables.h"
+#include "kernels/x86/bytes_avx512.h"
+#include "kernels/x86/lattice_avx512.h"
 #include "kernels/x86/x86.h"
 
-#define INLINE static inline __attribute__((always_inline))
-/* Arrays of vectors live in registers only where every index is a constant. */
-#define UNROLL _Pragma("GCC unroll 16")
-
 enum { CHUNKS = PACK_GROUP / PACK_CHUNK, PARTS = PACK_GROUP / PACK_SUM };
-
-INLINE __m512i load_256_twice(const uint8_t *p)
-{
-    return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p));
-}
-
-INLINE __m128i load_128(const uint8_t *p)
-{
-    return _mm_loadu_si128((const __m128i *)(const void *)p);
-}
-
-INLINE uint16_t load_16(const uint8_t *p)
-{
-    uint16_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-INLINE uint32_t load_32(const uint8_t *p)
-{
-    uint32_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-INLINE float load_half(const uint8_t *p) { return _cvtsh_ss(load_16(p)); }
 
 /* low for the first 32 bytes, high for the others */
 INLINE __m512i halves_epi8(int low, int high)
@@ -85,8 +57,26 @@ INLINE struct super_info super_info(enum dtype t)
     case DT_Q4_K: return (struct super_info){144, 0, 2};
     case DT_Q5_K: return (struct super_info){176, 0, 2};
     case DT_Q6_K: return (struct super_info){210, 208, 0};
-    default: return (struct super_info){136, 0, 0}; /* IQ4_XS */
+    case DT_IQ4_XS: return (struct super_info){136, 0, 0};
+    case DT_IQ3_S: return (struct super_info){110, 0, 0};
+    case DT_IQ3_XXS: return (struct super_info){98, 0, 0};
+    case DT_IQ2_S: return (struct super_info){82, 0, 0};
+    case DT_IQ2_XS: return (struct super_info){74, 0, 0};
+    case DT_IQ2_XXS: return (struct super_info){66, 0, 0};
+    case DT_IQ1_S: return (struct super_info){50, 0, 0};
+    default: return (struct super_info){56, 0, 0}; /* IQ1_M */
     }
+}
+
+INLINE bool is_k_or_iq4(enum dtype t)
+{
+    return t == DT_Q2_K || t == DT_Q3_K || t == DT_Q4_K || t == DT_Q5_K || t == DT_Q6_K
+        || t == DT_IQ4_XS;
+}
+
+INLINE float super_d(enum dtype t, const uint8_t *p)
+{
+    return is_k_or_iq4(t) ? load_half(p + super_info(t).d_at) : lattice_d(t, p);
 }
 
 /* Nibbles of 32 bytes: first the 32 low ones, then the 32 high ones. */
@@ -143,18 +133,13 @@ INLINE __m512i super_chunk(enum dtype t, const uint8_t *p, unsigned c)
         return _mm512_sub_epi8(_mm512_or_si512(four, _mm512_slli_epi16(two, 4)),
                                _mm512_set1_epi8(32));
     }
-    default: { /* IQ4_XS */
+    case DT_IQ4_XS: {
         const uint8_t *const q = p + 8 + 32 * c;
         return table_of_16(iq4_value, nibbles_16_16(load_128(q), load_128(q + 16)));
     }
+    default:
+        return lattice_chunk(t, p, c);
     }
-}
-
-/* Eight bytes, each twice, as 16-bit integers. */
-INLINE __m256i twice_epi16(uint64_t eight)
-{
-    const __m128i v = _mm_cvtsi64_si128((long long)eight);
-    return _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(v, v));
 }
 
 /* The 6-bit scales (low 8 bytes) and minima of Q4_K and Q5_K; dequant_k.c has their places. */
@@ -207,8 +192,11 @@ INLINE void super_scales(enum dtype t, const uint8_t *p, __m256i *scale, __m256i
     case DT_Q6_K:
         *scale = _mm256_cvtepi8_epi16(load_128(p + 192));
         break;
-    default: /* IQ4_XS */
+    case DT_IQ4_XS:
         *scale = iq4_xs_scales(p);
+        break;
+    default:
+        *scale = lattice_scales(t, p);
     }
 }
 

@@ -73,7 +73,7 @@ INLINE void super_group(enum dtype t, unsigned R, unsigned T, const uint8_t *con
         chunk_times(R, T, even, odd, x, g * PACK_GROUP + c * PACK_CHUNK, sum);
     }
     UNROLL for (unsigned i = 0; i < R; i++) {
-        const float d = load_half(p[i] + info.d_at);
+        const float d = super_d(t, p[i]);
         UNROLL for (unsigned v = 0; v < T; v++)
             acc->at[i][v] = _mm512_fmadd_ps(f32_of(sum[i][v]), _mm512_set1_ps(d * x->scale[v][g]),
                                             acc->at[i][v]);
@@ -245,6 +245,13 @@ FAMILY(rows_q4_k, DT_Q4_K, true)
 FAMILY(rows_q5_k, DT_Q5_K, true)
 FAMILY(rows_q6_k, DT_Q6_K, true)
 FAMILY(rows_iq4_xs, DT_IQ4_XS, true)
+FAMILY(rows_iq3_s, DT_IQ3_S, true)
+FAMILY(rows_iq3_xxs, DT_IQ3_XXS, true)
+FAMILY(rows_iq2_s, DT_IQ2_S, true)
+FAMILY(rows_iq2_xs, DT_IQ2_XS, true)
+FAMILY(rows_iq2_xxs, DT_IQ2_XXS, true)
+FAMILY(rows_iq1_s, DT_IQ1_S, true)
+FAMILY(rows_iq1_m, DT_IQ1_M, true)
 FAMILY(rows_q4_0, DT_Q4_0, false)
 FAMILY(rows_q4_1, DT_Q4_1, false)
 FAMILY(rows_q5_0, DT_Q5_0, false)
@@ -262,6 +269,9 @@ static rows_fn *const rows_of[DT_COUNT] = {
     [DT_Q4_0] = rows_q4_0,   [DT_Q4_1] = rows_q4_1,     [DT_Q5_0] = rows_q5_0,
     [DT_Q5_1] = rows_q5_1,   [DT_Q8_0] = rows_q8_0,     [DT_IQ4_NL] = rows_iq4_nl,
     [DT_MXFP4] = rows_mxfp4, [DT_NVFP4] = rows_nvfp4,
+    [DT_IQ3_S] = rows_iq3_s,     [DT_IQ3_XXS] = rows_iq3_xxs, [DT_IQ2_S] = rows_iq2_s,
+    [DT_IQ2_XS] = rows_iq2_xs,   [DT_IQ2_XXS] = rows_iq2_xxs, [DT_IQ1_S] = rows_iq1_s,
+    [DT_IQ1_M] = rows_iq1_m,
 };
 
 bool blocks_known_avx512(enum dtype t) { return rows_of[t] != NULL; }

@@ -68,7 +68,7 @@ INLINE void super_panel(enum dtype t, const struct rows_at *at, struct panel *p,
         super_scales(t, b, &s, &m);
         const __m512i low = _mm512_cvtepu16_epi32(s);
         fold[i] = _mm512_or_si512(low, _mm512_slli_epi32(low, 16));
-        d[i] = load_half(b + info.d_at);
+        d[i] = super_d(t, b);
         if (info.dmin_at)
             min[i] = _mm512_castps_si512(
                 _mm512_mul_ps(f32_of(_mm512_cvtepi16_epi32(m)),
@@ -299,6 +299,13 @@ SUPER(panel_q4_k, DT_Q4_K)
 SUPER(panel_q5_k, DT_Q5_K)
 SUPER(panel_q6_k, DT_Q6_K)
 SUPER(panel_iq4_xs, DT_IQ4_XS)
+SUPER(panel_iq3_s, DT_IQ3_S)
+SUPER(panel_iq3_xxs, DT_IQ3_XXS)
+SUPER(panel_iq2_s, DT_IQ2_S)
+SUPER(panel_iq2_xs, DT_IQ2_XS)
+SUPER(panel_iq2_xxs, DT_IQ2_XXS)
+SUPER(panel_iq1_s, DT_IQ1_S)
+SUPER(panel_iq1_m, DT_IQ1_M)
 SMALL(panel_q4_0, DT_Q4_0)
 SMALL(panel_q4_1, DT_Q4_1)
 SMALL(panel_q5_0, DT_Q5_0)
@@ -319,6 +326,13 @@ static const struct {
     [DT_Q5_K] = {panel_q5_k, times_super_min, 176},
     [DT_Q6_K] = {panel_q6_k, times_super, 210},
     [DT_IQ4_XS] = {panel_iq4_xs, times_super, 136},
+    [DT_IQ3_S] = {panel_iq3_s, times_super, 110},
+    [DT_IQ3_XXS] = {panel_iq3_xxs, times_super, 98},
+    [DT_IQ2_S] = {panel_iq2_s, times_super, 82},
+    [DT_IQ2_XS] = {panel_iq2_xs, times_super, 74},
+    [DT_IQ2_XXS] = {panel_iq2_xxs, times_super, 66},
+    [DT_IQ1_S] = {panel_iq1_s, times_super, 50},
+    [DT_IQ1_M] = {panel_iq1_m, times_super, 56},
     [DT_Q4_0] = {panel_q4_0, times_32, 8 * 18},
     [DT_Q4_1] = {panel_q4_1, times_32_min, 8 * 20},
     [DT_Q5_0] = {panel_q5_0, times_32, 8 * 22},
