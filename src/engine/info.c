@@ -96,6 +96,10 @@ static void sum_groups(struct glim_model *m)
 /* Moves the groups that exist to the front and points them at their strings. */
 static void name_groups(struct glim_model *m)
 {
+    const struct kernels *const k = &m->model.kernels;
+    struct kernels ref;
+    kernels_ref(&ref);
+    const char *const vectors = k->rmsnorm == ref.rmsnorm ? ref.level : k->level;
     for (int g = 0; g < GROUP_COUNT; g++) {
         if (m->group[g].tensors == 0)
             continue;
@@ -104,7 +108,7 @@ static void name_groups(struct glim_model *m)
         x.types = m->group_types[g];
         x.path = g == GROUP_UNUSED ? "none"
                : m->group_path[g][0] ? m->group_path[g]
-                                     : m->model.kernels.level; /* vectors only */
+                                     : vectors;
         m->group[m->groups++] = x;
     }
 }
