@@ -23,12 +23,19 @@ static void tap(struct forward *f, enum tap_point p, uint64_t layer, const float
         f->tap(f->tap_ctx, p, layer, v, f->T, f->m->cfg.hidden);
 }
 
+/* f->h_in = rms(x), what a layer's attention reads. */
+static void attention_input(struct forward *f, const struct layer *l)
+{
+    const struct model_config *const c = &f->m->cfg;
+    op_rmsnorm(f, f->h, f->x, l->attn_norm, f->T, c->hidden, c->norm_eps);
+    op_pack(f, &f->h_in, f->h, f->T, c->hidden);
+}
+
 void block_run(struct forward *f, uint64_t layer, bool reuse_list)
 {
     const struct model_config *const c = &f->m->cfg;
     const struct layer *const l = &f->m->layer[layer];
-    op_rmsnorm(f, f->h, f->x, l->attn_norm, f->T, c->hidden, c->norm_eps);
-    op_pack(f, &f->h_in, f->h, f->T, c->hidden);
+    attention_input(f, l);
     mla_run(f, layer, reuse_list);
     tap(f, TAP_ATTN, layer, f->y);
     op_add(f, f->x, f->y, f->T, c->hidden);
@@ -119,26 +126,43 @@ static void freeze_lists(struct forward *f)
     }
 }
 
-/* z = eh_proj . [rms(embed[next]); rms(h)], then a decoder layer with its own cache, then the
- * shared head's norm. Source: DeepSeek-V3's multi-token prediction; the order of the halves as in
- * the released checkpoints. */
-int forward_mtp(struct forward *f, const struct row *row, const float *hidden, size_t T,
-                enum kernel_role role, bool reuse_list, struct err *e)
+/* f->x = eh_proj . [rms(embed[next]); rms(h)] */
+static void mtp_input(struct forward *f, const float *hidden)
 {
     const struct model *const m = f->m;
     const struct model_config *const c = &m->cfg;
     const uint64_t d = c->hidden;
-    begin(f, row, T, role);
     embed_rows(f, &m->mtp.embed, f->mtp_in, 2 * d);
-    for (size_t t = 0; t < T; t++) {
+    for (size_t t = 0; t < f->T; t++) {
         float *const in = f->mtp_in + t * 2 * d;
         m->kernels.rmsnorm(in, in, m->mtp.enorm, d, (float)c->norm_eps);
         m->kernels.rmsnorm(in + d, hidden + t * d, m->mtp.hnorm, d, (float)c->norm_eps);
     }
-    op_pack(f, &f->v_in, f->mtp_in, T, 2 * d);
-    op_matmul(f, f->x, d, &f->v_in, T, &m->mtp.eh_proj);
+    op_pack(f, &f->v_in, f->mtp_in, f->T, 2 * d);
+    op_matmul(f, f->x, d, &f->v_in, f->T, &m->mtp.eh_proj);
+}
+
+/* The joined input, then a decoder layer with its own cache, then the shared head's norm. Source:
+ * DeepSeek-V3's multi-token prediction; the order of the halves as in the released checkpoints. */
+int forward_mtp(struct forward *f, const struct row *row, const float *hidden, size_t T,
+                enum kernel_role role, bool reuse_list, struct err *e)
+{
+    const struct model_config *const c = &f->m->cfg;
+    begin(f, row, T, role);
+    mtp_input(f, hidden);
     block_run(f, c->layers, reuse_list);
     freeze_lists(f);
-    op_rmsnorm(f, f->mtp_out, f->x, m->mtp.head_norm, T, d, c->norm_eps);
+    op_rmsnorm(f, f->mtp_out, f->x, f->m->mtp.head_norm, T, c->hidden, c->norm_eps);
     return check_finite(f, f->mtp_out, "draft state", e);
+}
+
+int forward_mtp_fill(struct forward *f, const struct row *row, const float *hidden, size_t T,
+                     enum kernel_role role, struct err *e)
+{
+    const uint64_t layer = f->m->cfg.layers;
+    begin(f, row, T, role);
+    mtp_input(f, hidden);
+    attention_input(f, &f->m->layer[layer]);
+    mla_fill(f, layer);
+    return check_finite(f, f->x, "draft input", e);
 }

@@ -131,6 +131,11 @@ int forward_logits(struct forward *f, const float *hidden, size_t n, enum kernel
 int forward_mtp(struct forward *f, const struct row *row, const float *hidden, size_t T,
                 enum kernel_role role, bool reuse_list, struct err *e);
 
+/* What those pairs leave in the MTP layer's cache and nothing else, bit for bit. Its keys depend on
+ * its input alone, and it is one layer: filling its cache takes neither attention nor experts. */
+int forward_mtp_fill(struct forward *f, const struct row *row, const float *hidden, size_t T,
+                     enum kernel_role role, struct err *e);
+
 /* ---- between the files of model/ ---- */
 
 /* p[T] = x [T,n], each vector prepared. */
@@ -145,9 +150,11 @@ void op_ffn(struct forward *f, float *y, const struct ffn *w); /* of f->h_in */
 
 void block_run(struct forward *f, uint64_t layer, bool reuse_list);  /* one decoder layer on f->x */
 void mla_run(struct forward *f, uint64_t layer, bool reuse_list);    /* f->h_in -> f->y */
+void mla_fill(struct forward *f, uint64_t layer);  /* f->h_in -> the layer's cache, no more */
 /* f->h_in, the query latent in f->v_in -> index keys in the cache, and the lists f->pick unless
  * they are to be kept. */
 void indexer_run(struct forward *f, uint64_t layer, bool keep_list);
+void indexer_fill(struct forward *f, uint64_t layer); /* f->h_in -> index keys in the cache */
 void moe_run(struct forward *f, const struct layer *l);              /* f->h_in -> f->y */
 void rope_fill(struct forward *f);                                   /* f->row -> f->cs */
 

@@ -21,6 +21,7 @@
 struct job {
     struct forward *f;
     uint64_t layer;
+    bool keys_only; /* fill the cache, leave the queries */
 };
 
 /* The row's own key into the cache, its queries rotated, its weights scaled. */
@@ -42,7 +43,7 @@ static void finish_row(void *ctx, size_t t, int worker)
     k->kv_store(kv_index(r->kv, j->layer, r->pos), key, c->index_dim, r->kv->type);
 
     const float scale = (float)(1.0 / sqrt((double)c->index_heads));
-    for (uint64_t h = 0; h < c->index_heads; h++) {
+    for (uint64_t h = 0; h < c->index_heads && !j->keys_only; h++) {
         float *const q = f->qi + (t * c->index_heads + h) * c->index_dim;
         k->rope(q, row_cs(f, t), c->rope_dim, c->index_interleaved);
         if (c->knobs.index_hadamard)
@@ -78,14 +79,27 @@ static void pick_row(void *ctx, size_t t, int worker)
     k->topk(f->pick + t * f->picks_max, f->picked[t], s->score, n, s->aux);
 }
 
+static void project_keys(struct forward *f, const struct indexer *x)
+{
+    const struct model_config *const c = &f->m->cfg;
+    op_matmul(f, f->ki, c->index_dim, &f->h_in, f->T, &x->k);
+}
+
+void indexer_fill(struct forward *f, uint64_t layer)
+{
+    struct job j = {f, layer, true};
+    project_keys(f, &f->m->layer[layer].index);
+    pool_for(f->pool, f->T, finish_row, &j);
+}
+
 void indexer_run(struct forward *f, uint64_t layer, bool keep_list)
 {
     const struct model_config *const c = &f->m->cfg;
     const struct indexer *const x = &f->m->layer[layer].index;
     op_matmul(f, f->qi, c->index_heads * c->index_dim, &f->v_in, f->T, &x->q_b);
-    op_matmul(f, f->ki, c->index_dim, &f->h_in, f->T, &x->k);
+    project_keys(f, x);
     op_matmul(f, f->wi, c->index_heads, &f->h_in, f->T, &x->proj);
-    struct job j = {f, layer};
+    struct job j = {f, layer, false};
     pool_for(f->pool, f->T, finish_row, &j);
     if (!keep_list)
         pool_for(f->pool, f->T, pick_row, &j); /* after all keys of the step are in their caches */

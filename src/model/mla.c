@@ -30,12 +30,18 @@ struct job {
     size_t t0, t1;     /* expanded: rows of one span */
     uint64_t expanded; /* positions in f->lat */
     float scale;
+    bool keys_only; /* fill the cache, leave the queries */
 };
 
-static void project(struct forward *f, const struct layer *l)
+static void project_latent(struct forward *f, const struct layer *l)
 {
     const struct model_config *const c = &f->m->cfg;
     op_matmul(f, f->a, c->kv_rank + c->rope_dim, &f->h_in, f->T, &l->kv_a);
+}
+
+static void project_queries(struct forward *f, const struct layer *l)
+{
+    const struct model_config *const c = &f->m->cfg;
     op_matmul(f, f->qr, c->q_rank, &f->h_in, f->T, &l->q_a);
     op_rmsnorm(f, f->qr, f->qr, l->q_a_norm, f->T, c->q_rank, c->latent_eps);
     op_pack(f, &f->v_in, f->qr, f->T, c->q_rank); /* the indexer reads it too */
@@ -55,7 +61,7 @@ static void finish_row(void *ctx, size_t t, int worker)
     k->rmsnorm(a, a, f->m->layer[j->layer].kv_a_norm, c->kv_rank, (float)c->latent_eps);
     k->rope(a + c->kv_rank, row_cs(f, t), c->rope_dim, c->rope_interleaved);
     k->kv_store(kv_latent(r->kv, j->layer, r->pos), a, c->kv_rank + c->rope_dim, r->kv->type);
-    for (uint64_t h = 0; h < c->heads; h++) {
+    for (uint64_t h = 0; h < c->heads && !j->keys_only; h++) {
         float *const q = f->q + (t * c->heads + h) * (c->nope_dim + c->rope_dim);
         k->rope(q + c->nope_dim, row_cs(f, t), c->rope_dim, c->rope_interleaved);
     }
@@ -199,13 +205,24 @@ static void attend_expanded(struct job *j)
     }
 }
 
+void mla_fill(struct forward *f, uint64_t layer)
+{
+    const struct layer *const l = &f->m->layer[layer];
+    struct job j = {.f = f, .layer = layer, .keys_only = true};
+    project_latent(f, l);
+    pool_for(f->pool, f->T, finish_row, &j);
+    if (l->index_kind == INDEX_FULL)
+        indexer_fill(f, layer);
+}
+
 void mla_run(struct forward *f, uint64_t layer, bool reuse_list)
 {
     const struct model_config *const c = &f->m->cfg;
     const struct layer *const l = &f->m->layer[layer];
     struct job j = {.f = f, .layer = layer};
     j.scale = (float)(1.0 / sqrt((double)(c->nope_dim + c->rope_dim)));
-    project(f, l);
+    project_queries(f, l);
+    project_latent(f, l);
     pool_for(f->pool, f->T, finish_row, &j);
     if (l->index_kind == INDEX_FULL)
         indexer_run(f, layer, reuse_list);

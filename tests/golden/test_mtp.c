@@ -111,11 +111,57 @@ static void test_chains(void **state)
     }
 }
 
+/* The MTP layer's rows of n positions, one behind the other. */
+static uint8_t *rows_of_mtp(const struct golden *g, size_t n)
+{
+    const uint64_t layer = g->model.cfg.layers;
+    const size_t latent = g->kv.latent_bytes, index = g->kv.index_bytes;
+    uint8_t *const rows = malloc(n * (latent + index));
+    assert_non_null(rows);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(rows + i * (latent + index), kv_latent(&g->kv, layer, i), latent);
+        memcpy(rows + i * (latent + index) + latent, kv_index(&g->kv, layer, i), index);
+    }
+    return rows;
+}
+
+/* Filling the cache leaves the bits that running the layer leaves, in any pieces. */
+static void test_fill_is_what_a_run_leaves(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct golden g;
+        struct row row[GOLDEN_CONTEXT];
+        struct err e = {0};
+        golden_open(&g, cases[i], NULL, NULL, 2);
+        const size_t n = g.T - 1, d = g.model.cfg.hidden;
+        float *const final = states_of_prompt(&g);
+        run_pairs(&g, final, g.ids + 1, 0, n, g.logits);
+        uint8_t *const want = rows_of_mtp(&g, n);
+        for (size_t at = 0; at < n; at++) {
+            memset(kv_latent(&g.kv, g.model.cfg.layers, at), 0xff, g.kv.latent_bytes);
+            memset(kv_index(&g.kv, g.model.cfg.layers, at), 0xff, g.kv.index_bytes);
+            row[at] = (struct row){&g.kv, at, g.ids[at + 1]};
+        }
+        for (size_t at = 0; at < n; at += 7)
+            assert_int_equal(forward_mtp_fill(&g.forward, row + at, final + at * d,
+                                              n - at < 7 ? n - at : 7, ROLE_PREFILL, &e),
+                             0);
+        uint8_t *const got = rows_of_mtp(&g, n);
+        assert_memory_equal(got, want, n * (g.kv.latent_bytes + g.kv.index_bytes));
+        free(want);
+        free(got);
+        free(final);
+        golden_close(&g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_chains),
+        cmocka_unit_test(test_fill_is_what_a_run_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
