@@ -1,0 +1,159 @@
+/* draft.c - see draft.h. */
+#include "sample/draft.h"
+
+#include <assert.h>
+
+#include "base/util.h"
+
+/* What is believed before there is evidence: chances on the hopeful side, so that drafts are tried;
+ * one row more for half a step. */
+static const double FIRST_CHANCE = 0.7, FIRST_WEIGHT = 1, FIRST_SLOPE = 0.5, FIRST_DRAFT = 0.1;
+/* What is left of evidence after a step that drafted, and after one that did not. */
+static const double FADE = 0.96, FADE_PRICE = 0.995, FADE_PLAIN = 0.97;
+static const double BLEND = 0.1;  /* least weight of a new sample */
+static const double LEAST_LOSS = 0.12; /* a draft */
+static const double MARGIN = 1.02; /* what is less than this much faster is not worth a change */
+static const double PURSE_FIRST = 1.5, PURSE_MAX = 8;
+static const double PROBE_SHARE = 0.005;
+/* Steps without drafts: at first, the very first of them being slow in a cold process; and one in
+ * so many later, rarer the more prices have been seen, so that the price of one row stays known. */
+enum { PLAIN_FIRST = 2, PLAIN_EVERY = 64 };
+
+void draft_init(struct draft_policy *p)
+{
+    *p = (struct draft_policy){.purse = PURSE_FIRST, .slope = FIRST_SLOPE,
+                               .draft_price = FIRST_DRAFT};
+}
+
+void draft_pause(struct draft_policy *p) { p->last_rows = 0; }
+
+static double chance(const struct draft_policy *p, size_t depth)
+{
+    double c = FIRST_CHANCE;
+    for (size_t i = 0; i <= depth; i++)
+        c = (p->right[i] + FIRST_WEIGHT * c) / (p->judged[i] + FIRST_WEIGHT);
+    return c;
+}
+
+static double step_price(const struct draft_policy *p, size_t rows)
+{
+    if (rows == 1)
+        return 1;
+    const double line = 1 + p->slope * (double)(rows - 1), n = (double)rows;
+    const double r = (p->row_sum[rows - 2] + FIRST_WEIGHT * line)
+                     / (p->row_seen[rows - 2] + FIRST_WEIGHT);
+    return r < 1 ? 1 : r > n ? n : r; /* rows could be computed one by one */
+}
+
+static double price(const struct draft_policy *p, size_t length)
+{
+    return step_price(p, length + 1) + (double)length * p->draft_price;
+}
+
+/* What a step loses if all its drafts are wrong. An estimate near nothing is not trusted: it would
+ * have drafts made at every step, and the estimate may be wrong. */
+static double loss(const struct draft_policy *p, size_t length)
+{
+    const double l = price(p, length) - 1, least = LEAST_LOSS * (double)length;
+    return l > least ? l : least;
+}
+
+/* The length that pays most among those whose loss, were all drafts wrong, the purse can bear. */
+static size_t best_length(const struct draft_policy *p, size_t most)
+{
+    size_t best = 0;
+    double rate = MARGIN, tokens = 1, all_right = 1;
+    for (size_t k = 1; k <= most; k++) {
+        all_right *= chance(p, k - 1);
+        tokens += all_right;
+        const double cost = price(p, k);
+        if (loss(p, k) <= p->purse && tokens / cost > rate) {
+            rate = tokens / cost;
+            best = k;
+        }
+    }
+    return best;
+}
+
+size_t draft_length(struct draft_policy *p, size_t most)
+{
+    most = most < DRAFT_MAX ? most : DRAFT_MAX;
+    p->probing = false;
+    const uint64_t plain_every = min_u64(PLAIN_EVERY, 1 + 2 * (uint64_t)p->slope_samples);
+    if (most == 0 || p->plain < PLAIN_FIRST || p->since_plain >= plain_every)
+        return 0;
+    const size_t best = best_length(p, most);
+    if (best > 0)
+        return best;
+    p->probing = p->idle * PROBE_SHARE >= loss(p, 1);
+    return p->probing;
+}
+
+static double blend(double old, double sample, unsigned *samples)
+{
+    const double weight = 1 / (1 + (double)++*samples);
+    return old + (weight > BLEND ? weight : BLEND) * (sample - old);
+}
+
+/* The ends cut off what a machine busy with other things does to a single step; they leave room on
+ * both sides of what is possible, so that noise does not shift the mean. */
+static void learn_rows(struct draft_policy *p, size_t rows, double ratio)
+{
+    const double most = 1.5 * (double)rows;
+    ratio = ratio < 0.5 ? 0.5 : ratio > most ? most : ratio;
+    p->row_sum[rows - 2] += ratio;
+    p->row_seen[rows - 2] += 1;
+    p->slope = blend(p->slope, (ratio - 1) / (double)(rows - 1), &p->slope_samples);
+}
+
+static void learn_prices(struct draft_policy *p, const struct draft_step *s)
+{
+    const size_t rows = s->drafted + 1, last = p->last_rows;
+    const double last_ns = p->last_ns;
+    if (!(s->step_ns > 0))
+        return;
+    p->last_rows = rows;
+    p->last_ns = s->step_ns;
+    if (last && rows == 1 && last > 1)
+        learn_rows(p, last, last_ns / s->step_ns);
+    else if (last && rows > 1 && rows != last)
+        learn_rows(p, rows, s->step_ns / last_ns * step_price(p, last));
+    if (s->drafted > 0) {
+        const double one_row = s->step_ns / step_price(p, rows);
+        const double sample = s->draft_ns / (double)s->drafted / one_row;
+        p->draft_price = blend(p->draft_price, sample < 1 ? sample : 1, &p->draft_samples);
+    }
+}
+
+static void learn_chances(struct draft_policy *p, const struct draft_step *s)
+{
+    const double fade = s->drafted ? FADE : FADE_PLAIN, fade_price = s->drafted ? FADE_PRICE : 1;
+    for (size_t i = 0; i < DRAFT_MAX; i++) {
+        p->right[i] = p->right[i] * fade + (i < s->right);
+        p->judged[i] = p->judged[i] * fade + (i < s->judged);
+        p->row_sum[i] *= fade_price;
+        p->row_seen[i] *= fade_price;
+    }
+}
+
+void draft_tell(struct draft_policy *p, const struct draft_step *s)
+{
+    assert(s->drafted <= DRAFT_MAX && s->judged <= s->drafted && s->right <= s->judged);
+    learn_prices(p, s);
+    learn_chances(p, s);
+    if (s->drafted == 0) {
+        if (p->plain++ == 0)
+            draft_pause(p);
+        p->since_plain = 0;
+        p->idle += 1;
+        return;
+    }
+    p->since_plain++;
+    const double gain = (double)s->right - loss(p, s->drafted);
+    if (p->probing && gain < 0) {
+        p->idle = 0;
+        return;
+    }
+    p->purse += gain;
+    p->purse = p->purse < 0 ? 0 : p->purse > PURSE_MAX ? PURSE_MAX : p->purse;
+}
