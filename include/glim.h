@@ -122,6 +122,9 @@ struct glim_model_info {
     double rope_theta, norm_eps, latent_eps, expert_scale;
     const char *index_schedule; /* "fffsssf...": f full, s shared, - none; one letter a layer */
     const char *index_source;   /* where the schedule came from, for people */
+    /* Type of the MTP layer's coarsest matrix if that has less than 8 bits a weight, else NULL:
+     * such a layer drafts worse than it was trained to. */
+    const char *mtp_low_type;
 };
 
 GLIM_API const struct glim_model_info *glim_model_info(const glim_model *m);

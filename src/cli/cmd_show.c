@@ -18,6 +18,11 @@ static void show_shape(const struct glim_model_info *i)
     snprintf(t, sizeof t, "%d (%d dense, %d with experts)%s", i->layers, i->dense_layers,
              i->layers - i->dense_layers, i->mtp_layers ? ", and a draft layer (MTP)" : "");
     row("layers", t);
+    if (i->mtp_low_type) {
+        snprintf(t, sizeof t, "has %s matrices, below 8 bits: fewer of its drafts will be right",
+                 i->mtp_low_type);
+        row("draft layer", t);
+    }
     row("hidden", human_count(n, i->hidden));
     snprintf(t, sizeof t,
              "%" PRIu64 " heads; latent %" PRIu64 ", query latent %" PRIu64 ", nope %" PRIu64
@@ -223,6 +228,7 @@ static void show_json(const glim_model *m, bool tensors)
     json_add_u64(j, "active_parameters", i->active_parameters);
     json_add_u64(j, "always_on_parameters", i->always_on_parameters);
     json_add_u64(j, "mtp_parameters", i->mtp_parameters);
+    json_add_text(j, "mtp_low_type", i->mtp_low_type);
     json_add_u64(j, "unused_parameters", i->unused_parameters);
     json_add_u64(j, "cache_bytes_per_token", i->cache_bytes_per_token);
     json_add_u64(j, "mtp_cache_bytes_per_token", i->mtp_cache_bytes_per_token);

@@ -38,7 +38,22 @@ static void add_name(char types[NAME_BYTES], const char *name)
     (void)snprintf(types + used, NAME_BYTES - used, "%s%s", used ? ", " : "", name);
 }
 
-static void count_tensor(struct glim_model *m, const struct tensor *t)
+static double bits_of(enum dtype t)
+{
+    const struct dtype_info *const d = dtype_info(t);
+    return 8.0 * (double)d->block_bytes / (double)d->block_len;
+}
+
+/* *lowest: bits of the coarsest matrix so far. */
+static void note_low_type(struct glim_model *m, const struct tensor *t, double *lowest)
+{
+    if (t->rank >= 2 && bits_of(t->type) < *lowest) {
+        *lowest = bits_of(t->type);
+        m->info.mtp_low_type = dtype_name(t->type);
+    }
+}
+
+static void count_tensor(struct glim_model *m, const struct tensor *t, double *lowest_mtp)
 {
     const enum tensor_group g = tensor_group_of(&m->model, t->name);
     struct glim_group *const out = &m->group[g];
@@ -54,6 +69,8 @@ static void count_tensor(struct glim_model *m, const struct tensor *t)
     add_name(m->group_types[g], dtype_name(t->type));
     if (t->rank > 1 && m->model.kernels.product[t->type])
         add_name(m->group_path[g], m->model.kernels.product[t->type]);
+    if (g == GROUP_MTP || g == GROUP_MTP_EXPERTS)
+        note_low_type(m, t, lowest_mtp);
 }
 
 /* Of a group's quantity, the part that one token uses. */
@@ -188,8 +205,9 @@ int info_fill(struct glim_model *m, struct err *e)
     m->info.files = tensorfile_maps(f);
     for (uint32_t i = 0; i < tensorfile_maps(f); i++)
         m->info.file_bytes += tensorfile_map(f, i)->size;
+    double lowest_mtp = 8;
     for (size_t i = 0; i < tensorfile_count(f); i++)
-        count_tensor(m, tensorfile_at(f, i));
+        count_tensor(m, tensorfile_at(f, i), &lowest_mtp);
     sum_groups(m);
     name_groups(m);
     uint8_t index[MODEL_LAYERS_MAX + 1];

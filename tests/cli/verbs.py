@@ -4,6 +4,7 @@ import os
 import re
 import struct
 import subprocess
+import sys
 import time
 
 from harness import GLIM, MODEL, ROOT, TMP, glim, ok, refused, start, test, with_model
@@ -41,6 +42,31 @@ def test_show():
     assert sum(g["active_parameters"] for g in j["groups"]) == j["active_parameters"]
     text = ok(glim("show")).out
     assert j["family"] in text and f"{j['vocabulary']:,}" in text and "routed experts" in text
+
+
+def with_low_draft_layer():
+    """A random model whose draft layer has one matrix of 4.5 bits."""
+    sys.path.insert(0, os.path.join(ROOT, "tests", "hostile"))
+    import tiny
+    infos, blob, low = [], bytearray(), f"blk.{tiny.LAYERS}.nextn.eh_proj.weight"
+    for name, dims in tiny.gguf_tensors().items():
+        n = tiny.count(dims)
+        raw = bytes(n // 32 * 18) if name == low else tiny.usual("F32", name, n)
+        infos.append(tiny.info(name, dims, 2 if name == low else 0, len(blob)))
+        blob += raw + bytes(-len(raw) % 32)
+    with open(path("low.gguf"), "wb") as f:
+        f.write(tiny.raw_gguf([tiny.pair(k, *v) for k, v in tiny.gguf_pairs().items()], infos, bytes(blob)))
+    return path("low.gguf")
+
+
+@test
+def test_show_says_when_the_draft_layer_is_coarse():
+    low = with_low_draft_layer()
+    assert document(ok(glim("show", "-m", low, "--json")))["mtp_low_type"] == "Q4_0"
+    assert re.search(r"^draft layer +has Q4_0 matrices, below 8 bits", ok(glim("show", "-m", low)).out, re.M)
+    if not MODEL:
+        assert document(ok(glim("show", "--json")))["mtp_low_type"] is None
+        assert "below 8 bits" not in ok(glim("show")).out
 
 
 @test
