@@ -182,7 +182,7 @@ struct glim_plan {
     double expert_hit_rate;      /* share of expert reads that memory serves, if use were uniform */
     double ram_gb_s, disk_gb_s, tok_s_ram, tok_s_disk, tok_s; /* bounds; tok_s is the lower */
     bool fits;                   /* all resident */
-    bool runs;                   /* always-on weights, cache and one layer's experts fit */
+    bool runs;                   /* always-on weights, caches and one layer's experts fit */
     uint64_t least_ram_bytes;    /* the least budget that runs */
     size_t items;
     struct glim_plan_item item[GLIM_PLAN_ITEMS_MAX];
@@ -232,7 +232,7 @@ struct glim_session_options {
     uint64_t context_tok; /* room for this many tokens; 0 = min(model's context, 8192) */
     uint64_t chunk_tok;   /* prefill step; 0 = 256 */
     enum glim_kv kv;
-    bool mtp;             /* keep the MTP layer's cache, for drafts */
+    bool mtp;             /* keep the MTP layer's cache, for drafts; the model must have one */
 };
 #define GLIM_SESSION_OPTIONS_INIT {.size = sizeof(struct glim_session_options)}
 
@@ -342,6 +342,15 @@ enum glim_finish {
     GLIM_FINISH_STOPPED
 };
 
+/* With options.mtp the MTP layer drafts tokens that a step then verifies together with the one that
+ * was drawn. The answer is the same, bit for bit, with drafts and without; they cost or save
+ * time. */
+enum {
+    GLIM_DRAFTS_AUTO = 0, /* as many as pay at the moment, maybe none; none without mtp */
+    GLIM_DRAFTS_OFF = -1,
+    GLIM_DRAFTS_MAX = 5,  /* 1 to this many: always so many; needs options.mtp */
+};
+
 struct glim_generate {
     size_t size;
     struct glim_sampling sampling;
@@ -356,6 +365,7 @@ struct glim_generate {
     const char *tools;         /* JSON array of tools, to type arguments; may be NULL */
     glim_event_fn *on_event;
     void *ctx;
+    int drafts;                /* GLIM_DRAFTS_AUTO, GLIM_DRAFTS_OFF, or how many each time */
 };
 #define GLIM_GENERATE_INIT {.size = sizeof(struct glim_generate), .sampling = GLIM_SAMPLING_INIT}
 
@@ -364,6 +374,9 @@ struct glim_usage {
     uint64_t generate_ns; /* from the first sampled token to the last */
     enum glim_finish finish;
     int32_t last_token;
+    /* Filled in only if glim_generate.size covers `drafts`. */
+    uint64_t verifications;             /* steps that had drafts */
+    uint64_t drafted_tok, accepted_tok; /* drafts, and those that became part of the timeline */
 };
 
 /* Samples and appends until a stop. The timeline then ends with the last token of the answer; a

@@ -10,7 +10,7 @@
  *   C1  a page is written by one session only;
  *   C2  rows below `length` are never written again until a truncate;
  *   C3  latent and index rows are cut together: one length for all of them (the MTP layer trails by
- *       one token).
+ *       one token or more).
  */
 #ifndef GLIM_CACHE_KV_H
 #define GLIM_CACHE_KV_H

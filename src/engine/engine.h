@@ -11,12 +11,13 @@
 #include "glim.h"
 #include "model/bind.h"
 #include "model/forward.h"
+#include "sample/draft.h"
 #include "sample/sample.h"
 #include "text/chat.h"
 #include "text/tokenizer.h"
 #include "weights/weights.h"
 
-enum { STOP_TOKENS_MAX = 16, NAME_BYTES = 256 };
+enum { STOP_TOKENS_MAX = 16, NAME_BYTES = 256, CHUNK_DEFAULT = 256, LOGIT_ROWS = 8 };
 
 struct glim_tokenizer {
     struct tok *tok;
@@ -45,22 +46,32 @@ struct glim_model {
     char *path;
 };
 
+/* Decode rows that were computed ahead of the timeline: row i is what comes of token[i] at position
+ * at + i, if the tokens before it are those on the timeline. */
+struct ahead {
+    int32_t token[LOGIT_ROWS];
+    uint64_t at;
+    size_t rows;      /* 0 = none */
+    bool paired;      /* the MTP layer's cache has the pair of token[0] already: see session_look */
+};
+
 struct glim_session {
     struct glim_model *model;
     struct kv kv;
     struct forward forward;
     struct sampler sampler;
-    uint64_t chunk;
+    uint64_t chunk, rows; /* of a prompt's step; of any step */
     bool mtp;
     int32_t *token;   /* [capacity] the timeline */
     uint8_t *role;    /* [capacity] enum kernel_role each token went through */
-    struct row *row;  /* [chunk] */
-    float *state;     /* [D] what the MTP layer wants of the last token; valid if state_valid */
-    float *mtp_in;    /* [chunk, D] */
+    struct row *row;  /* [rows] */
+    float *state;     /* mtp: [LATE_MAX + rows, D] hidden states from position kv.mtp_length on */
     float *logits;    /* [V] after the last token; valid if logits_valid */
     float *many;      /* [LOGIT_ROWS, V] */
     float *many_mtp;  /* the same for drafts; with mtp only */
     bool state_valid, logits_valid;
+    struct ahead ahead;
+    struct draft_policy policy; /* of all answers of this session */
 };
 
 /* Hands an inner error to the caller; returns rc. */
@@ -83,8 +94,36 @@ struct kv_layout cache_layout(const struct glim_model *m, bool mtp, enum kv_type
                               uint8_t *index);
 enum kv_type kv_type_of(enum glim_kv kv);
 
-/* session.c, for generate.c */
-int session_append(struct glim_session *s, const struct glim_append *a, struct err *e);
-int session_check(const struct glim_session *s, struct err *e);
+/* session.c, for generate.c and speculate.c */
+
+/* Computes tokens [n] as decode rows behind the timeline, which stays as it is: s->ahead. n is at
+ * most LOGIT_ROWS, s->rows and the room that is left. paired: the last call was session_draft with
+ * token[0] as `next`, which left that pair in the MTP layer's cache. */
+int session_look(struct glim_session *s, const int32_t *token, size_t n, bool paired,
+                 struct err *e);
+/* If the next row ahead is this token's, the timeline takes it, with its logits and its state, and
+ * is as if the token had been appended alone; else false, and nothing has changed. */
+bool session_take(struct glim_session *s, int32_t token);
+/* Fills the MTP layer's cache for all pairs of the timeline. */
+int session_catch_up(struct glim_session *s, struct err *e);
+/* Chooses draft k of a chain from the MTP layer's logits [V]. */
+typedef int32_t draft_choose_fn(void *ctx, const float *logits, size_t k);
+/* glim_session_draft; choose NULL = the likeliest. */
+int session_draft(struct glim_session *s, int32_t next, size_t n, draft_choose_fn *choose,
+                  void *ctx, int32_t *out, float *logits, struct err *e);
+/* Bytes that a session takes besides cache and workspace so that it can draft. */
+uint64_t session_draft_bytes(const struct model_config *c, uint64_t chunk);
+
+/* generate.c: how the tokens of an answer are drawn. */
+struct drawing {
+    const struct sample_params *params;
+    uint64_t start;  /* timeline length before the answer */
+    uint64_t window; /* of the repetition penalty */
+};
+/* The token at position n of an answer; s->token[0..n) stand before it. Depends on those, n, the
+ * logits and the parameters, and on nothing else. */
+int32_t session_draw(struct glim_session *s, const struct drawing *d, const float *logits,
+                     uint64_t n);
+uint64_t engine_now_ns(void);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "engine/engine.h"
+#include "engine/speculate.h"
 #include "engine/stopper.h"
 #include "text/parse.h"
 
@@ -20,7 +21,8 @@ struct generation {
     struct tok_stream stream; /* raw only */
     struct stopper stopper;
     struct buf text;
-    uint64_t start;           /* timeline length before the answer */
+    struct drawing drawing;
+    struct speculation speculation;
     bool stopped;             /* the caller said so */
 };
 
@@ -34,18 +36,28 @@ static struct sample_params params_of(const struct glim_sampling *p)
     };
 }
 
-/* Draws from the session's logits; `start` is where the generated part of the timeline begins. */
-static int pick(struct glim_session *s, const struct glim_sampling *g,
-                const struct sample_params *p, uint64_t start, int32_t *token, struct err *e)
+/* The generated part of the timeline begins at `start`; the params are borrowed. */
+static struct drawing drawing_of(const struct glim_sampling *g, const struct sample_params *p,
+                                 uint64_t start)
+{
+    return (struct drawing){p, start, g->penalty_window ? g->penalty_window : PENALTY_WINDOW};
+}
+
+int32_t session_draw(struct glim_session *s, const struct drawing *d, const float *logits,
+                     uint64_t n)
+{
+    const uint64_t recent = n < d->window ? n : d->window;
+    return sample_token(&s->sampler, d->params, logits, s->token + (n - recent), recent,
+                        s->token + d->start, n - d->start, n);
+}
+
+/* Draws from the session's logits. */
+static int pick(struct glim_session *s, const struct drawing *d, int32_t *token, struct err *e)
 {
     if (!s->logits_valid)
         return err_set(e, GLIM_EINVAL,
                        "sample: no logits (the timeline is empty or was just rewound)");
-    const uint64_t n = s->kv.length,
-                   window = g->penalty_window ? g->penalty_window : PENALTY_WINDOW;
-    const uint64_t recent = n < window ? n : window;
-    *token = sample_token(&s->sampler, p, s->logits, s->token + (n - recent), recent,
-                          s->token + start, n - start, n);
+    *token = session_draw(s, d, s->logits, s->kv.length);
     return GLIM_OK;
 }
 
@@ -74,8 +86,9 @@ int glim_session_sample(glim_session *s, const struct glim_sampling *g, int32_t 
     struct sample_params p;
     struct sample_bias bias[BIASES_MAX];
     int rc = prepare(s, &full, &p, bias, BIASES_MAX, &e);
+    const struct drawing d = drawing_of(&full, &p, s->kv.length);
     if (rc == 0)
-        rc = pick(s, &full, &p, s->kv.length, token, &e);
+        rc = pick(s, &d, token, &e);
     return give(err, &e, rc);
 }
 
@@ -160,16 +173,7 @@ static bool is_stop(const struct generation *x, int32_t token)
     return false;
 }
 
-static int append_token(struct glim_session *s, int32_t token, struct err *e)
-{
-    struct glim_append a = GLIM_APPEND_INIT;
-    a.tokens = &token;
-    a.n = 1;
-    a.flags = GLIM_APPEND_DECODE;
-    return session_append(s, &a, e);
-}
-
-static uint64_t now_ns(void)
+uint64_t engine_now_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -179,12 +183,13 @@ static uint64_t now_ns(void)
 static int loop(struct generation *x, struct glim_usage *u, struct err *e)
 {
     struct glim_session *const s = x->s;
-    const uint64_t begin = now_ns();
+    const uint64_t begin = engine_now_ns(),
+                   most = x->g->max_tokens ? x->g->max_tokens : UINT64_MAX;
     int rc = GLIM_OK;
     u->finish = GLIM_FINISH_LENGTH;
-    while (rc == 0 && (x->g->max_tokens == 0 || u->output_tok < x->g->max_tokens)) {
-        int32_t token;
-        if ((rc = pick(s, &x->g->sampling, &x->params, x->start, &token, e)) != 0)
+    while (rc == 0 && u->output_tok < most) {
+        int32_t token = -1;
+        if ((rc = pick(s, &x->drawing, &token, e)) != 0)
             break;
         u->last_token = token;
         if (is_stop(x, token)) {
@@ -200,9 +205,10 @@ static int loop(struct generation *x, struct glim_usage *u, struct err *e)
         }
         if (s->kv.length == s->kv.capacity)
             break;
-        rc = append_token(s, token, e);
-        u->generate_ns = now_ns() - begin;
+        rc = speculate_append(&x->speculation, token, most - u->output_tok, e);
+        u->generate_ns = engine_now_ns() - begin;
     }
+    speculate_end(&x->speculation);
     if (rc == 0)
         rc = show_end(x, e);
     if (x->parse && u->finish == GLIM_FINISH_STOP && parse_tool_calls(x->parse) > 0)
@@ -227,14 +233,20 @@ static int open_generation(struct generation *x, struct err *e)
 static int generate(struct glim_session *s, const struct glim_generate *g, struct glim_usage *u,
                     struct err *e)
 {
-    struct generation x = {.s = s, .g = g, .start = s->kv.length};
+    struct generation x = {.s = s, .g = g};
     struct sample_bias bias[BIASES_MAX];
     *u = (struct glim_usage){.prompt_tok = s->kv.length, .last_token = -1};
     stopper_init(&x.stopper, g->stop, g->stops);
     buf_init(&x.text);
     int rc = prepare(s, &g->sampling, &x.params, bias, BIASES_MAX, e);
+    x.drawing = drawing_of(&g->sampling, &x.params, s->kv.length);
+    if (rc == 0)
+        rc = speculate_begin(&x.speculation, s, &x.drawing, g->drafts, e);
     if (rc == 0 && (rc = open_generation(&x, e)) == 0)
         rc = loop(&x, u, e);
+    u->verifications = x.speculation.verifications;
+    u->drafted_tok = x.speculation.drafted;
+    u->accepted_tok = x.speculation.accepted;
     if (rc == 0 && (x.text.failed || x.stopper.held.failed))
         rc = err_nomem(e, "text", x.text.len);
     parse_free(x.parse);
@@ -250,6 +262,11 @@ int glim_generate(glim_session *s, const struct glim_generate *g, struct glim_us
     struct err e = {0};
     struct glim_generate full = GLIM_GENERATE_INIT;
     memcpy(&full, g, g->size < sizeof full ? g->size : sizeof full);
-    struct glim_usage ignored;
-    return give(err, &e, generate(s, &full, usage ? usage : &ignored, &e));
+    struct glim_usage u;
+    const int rc = generate(s, &full, &u, &e);
+    /* A program from before there were drafts has a usage that ends where theirs begin. */
+    const bool old = g->size <= offsetof(struct glim_generate, drafts);
+    if (usage)
+        memcpy(usage, &u, old ? offsetof(struct glim_usage, verifications) : sizeof u);
+    return give(err, &e, rc);
 }

@@ -13,7 +13,7 @@
 #include "engine/engine.h"
 #include "weights/plan.h"
 
-enum { ITEM_ALWAYS, ITEM_CACHE, ITEM_WORK, ITEM_EXPERTS, ITEM_MTP, ITEM_COUNT };
+enum { ITEM_ALWAYS, ITEM_CACHE, ITEM_WORK, ITEM_DRAFTS, ITEM_EXPERTS, ITEM_MTP, ITEM_COUNT };
 
 static const double GB = 1e9, RAM_GB_S = 20, DISK_GB_S = 3;
 
@@ -32,6 +32,26 @@ static int cache_size(const struct glim_model *m, const struct glim_plan_request
     return GLIM_OK;
 }
 
+/* What sessions hold so that they can draft: the MTP layer's cache, states and logits. */
+static int draft_size(const struct glim_model *m, const struct glim_plan_request *q,
+                      const struct glim_plan *p, uint64_t *bytes, struct err *e)
+{
+    const struct model_config *const c = &m->model.cfg;
+    uint8_t index[MODEL_LAYERS_MAX + 1];
+    *bytes = 0;
+    if (c->mtp_layers == 0)
+        return GLIM_OK;
+    const struct kv_layout l = cache_layout(m, true, kv_type_of(q->kv), index);
+    uint64_t of_one;
+    if (!mul_u64(p->context_tok, kv_bytes_per_token(&l) - p->cache_bytes_per_token, &of_one)
+        || !add_u64(of_one, session_draft_bytes(c, CHUNK_DEFAULT), &of_one)
+        || !mul_u64(of_one, p->sessions, bytes))
+        return err_set(e, GLIM_ELIMIT,
+                       "drafts of %llu sessions with %llu tokens: more bytes than can be counted",
+                       (unsigned long long)p->sessions, (unsigned long long)p->context_tok);
+    return GLIM_OK;
+}
+
 /* Latent rows of the attended positions on every layer, all index keys on full layers. */
 static uint64_t cache_read_per_token(const struct glim_model *m, const struct glim_plan_request *q,
                                      uint64_t context)
@@ -46,7 +66,8 @@ static uint64_t cache_read_per_token(const struct glim_model *m, const struct gl
 }
 
 static void fill_items(const struct glim_model *m, const struct glim_plan_request *q,
-                       const struct glim_plan *p, struct plan_item item[ITEM_COUNT])
+                       const struct glim_plan *p, uint64_t draft_bytes,
+                       struct plan_item item[ITEM_COUNT])
 {
     const struct model_config *const c = &m->model.cfg;
     uint64_t always = m->embed_bytes, experts = 0, mtp = 0;
@@ -65,7 +86,8 @@ static void fill_items(const struct glim_model *m, const struct glim_plan_reques
     item[ITEM_CACHE] = (struct plan_item){.name = "cache", .bytes = p->cache_bytes,
                                           .read_bytes = cache_read_per_token(m, q, p->context_tok)};
     item[ITEM_WORK] = (struct plan_item){.name = "step workspace", .bytes = forward_plan(
-        &m->model, 256, min_u64(p->context_tok, c->context), pool_threads(m->pool))};
+        &m->model, CHUNK_DEFAULT, min_u64(p->context_tok, c->context), pool_threads(m->pool))};
+    item[ITEM_DRAFTS] = (struct plan_item){.name = "draft cache (MTP)", .bytes = draft_bytes};
     item[ITEM_EXPERTS] = (struct plan_item){.name = "routed experts", .bytes = experts,
                                             .read_bytes = experts / c->experts * c->experts_used,
                                             .unit_bytes = m->expert_bytes};
@@ -117,10 +139,13 @@ static int plan(const struct glim_model *m, const struct glim_plan_request *q, s
                        (unsigned long long)m->model.cfg.context);
     if (cache_size(m, q, p, e) != 0)
         return e->code;
+    uint64_t draft_bytes;
     struct plan_item item[ITEM_COUNT];
-    fill_items(m, q, p, item);
+    if (draft_size(m, q, p, &draft_bytes, e) != 0)
+        return e->code;
+    fill_items(m, q, p, draft_bytes, item);
     p->least_ram_bytes = item[ITEM_ALWAYS].bytes + item[ITEM_CACHE].bytes + item[ITEM_WORK].bytes
-        + m->model.cfg.experts_used * m->expert_bytes;
+        + item[ITEM_DRAFTS].bytes + m->model.cfg.experts_used * m->expert_bytes;
     p->runs = p->ram_bytes >= p->least_ram_bytes;
     if (p->runs) {
         p->resident_bytes = plan_place(item, ITEM_COUNT, p->ram_bytes);

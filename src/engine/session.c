@@ -1,21 +1,42 @@
 /* session.c - one timeline: tokens and the cache that goes with them; append, rewind, continue,
- * draft.
+ * draft, look ahead.
  *
- *   T1  kv.length tokens of the timeline are in the cache, and nothing else of it counts;
+ *   T1  kv.length tokens of the timeline are in the cache, and nothing else of it counts: rows,
+ *       tokens and roles behind it are scratch;
  *   T2  a token recomputed after a rewind goes through the role it first went through: same bits;
- *   T3  a call that fails leaves the chunks that were finished, each whole.
+ *   T3  a call that fails leaves the chunks that were finished, each whole;
+ *   T4  a token taken from the rows ahead leaves what appending it alone would have left.
+ *
+ * Pairs. The MTP layer's row at position j joins the state of token j with the token at j + 1.
+ * Pairs of a prompt are filled with its chunk; those of decoded tokens may be late, up to LATE_MAX
+ * of them, and are filled together when a draft or a prompt wants them. Pairs below kv.mtp_length
+ * are filled; while state_valid, s->state holds the states from that position to the last one.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "engine/engine.h"
 
-enum { CONTEXT_DEFAULT = 8192, CHUNK_DEFAULT = 256, CHUNK_MAX = 4096, LOGIT_ROWS = 8 };
+enum { CONTEXT_DEFAULT = 8192, CHUNK_MAX = 4096, LATE_MAX = 64 };
 
 static const struct model_config *config(const struct glim_session *s)
 {
     return &s->model->model.cfg;
+}
+
+/* A step has room for a prompt's chunk, and with drafts for a token and those after it. */
+static uint64_t rows_of(uint64_t chunk, bool mtp)
+{
+    return mtp ? max_u64(chunk, DRAFT_MAX + 1) : chunk;
+}
+
+static uint64_t state_rows(uint64_t chunk) { return LATE_MAX + rows_of(chunk, true); }
+
+uint64_t session_draft_bytes(const struct model_config *c, uint64_t chunk)
+{
+    return (state_rows(chunk) * c->hidden + LOGIT_ROWS * c->vocab) * sizeof(float);
 }
 
 static int alloc_arrays(struct glim_session *s, struct err *e)
@@ -24,15 +45,15 @@ static int alloc_arrays(struct glim_session *s, struct err *e)
     const uint64_t n = s->kv.capacity, F = sizeof(float);
     s->token = mem_zalloc(n, sizeof *s->token);
     s->role = mem_zalloc(n, sizeof *s->role);
-    s->row = mem_zalloc(s->chunk, sizeof *s->row);
-    s->state = mem_zalloc(c->hidden, F);
-    s->mtp_in = mem_zalloc(s->mtp ? s->chunk * c->hidden : 1, F);
+    s->row = mem_zalloc(s->rows, sizeof *s->row);
+    s->state = mem_zalloc(s->mtp ? state_rows(s->chunk) * c->hidden : 1, F);
     s->logits = mem_zalloc(c->vocab, F);
     s->many = mem_zalloc(LOGIT_ROWS * c->vocab, F);
     s->many_mtp = mem_zalloc(s->mtp ? LOGIT_ROWS * c->vocab : 1, F);
-    if (!s->token || !s->role || !s->row || !s->state || !s->mtp_in || !s->logits || !s->many
-        || !s->many_mtp)
-        return err_nomem(e, "session", n * 5 + (2 * LOGIT_ROWS + 1) * c->vocab * F);
+    if (!s->token || !s->role || !s->row || !s->state || !s->logits || !s->many || !s->many_mtp)
+        return err_nomem(e, "session",
+                         n * 5 + (LOGIT_ROWS + 1) * c->vocab * F
+                             + (s->mtp ? session_draft_bytes(c, s->chunk) : 0));
     return sampler_init(&s->sampler, c->vocab, e);
 }
 
@@ -50,10 +71,12 @@ static int init(struct glim_session *s, const struct glim_session_options *o, st
         return err_set(e, GLIM_EUNSUPPORTED, "drafts: the model has no MTP layer");
     s->mtp = o->mtp;
     s->chunk = min_u64(o->chunk_tok ? o->chunk_tok : CHUNK_DEFAULT, context);
+    s->rows = rows_of(s->chunk, s->mtp);
+    draft_init(&s->policy);
     uint8_t index[MODEL_LAYERS_MAX + 1];
     const struct kv_layout l = cache_layout(s->model, s->mtp, kv_type_of(o->kv), index);
     if (kv_init(&s->kv, &l, context, e) != 0
-        || forward_init(&s->forward, &s->model->model, s->model->pool, s->chunk, context, e) != 0)
+        || forward_init(&s->forward, &s->model->model, s->model->pool, s->rows, context, e) != 0)
         return e->code;
     return alloc_arrays(s, e);
 }
@@ -90,7 +113,6 @@ void glim_session_free(glim_session *s)
     free(s->role);
     free(s->row);
     free(s->state);
-    free(s->mtp_in);
     free(s->logits);
     free(s->many);
     free(s->many_mtp);
@@ -113,13 +135,15 @@ int glim_session_rewind(glim_session *s, uint64_t n, struct glim_error *err)
                     err_set(&e, GLIM_EINVAL, "rewind to %llu tokens: the timeline has %llu",
                             (unsigned long long)n, (unsigned long long)s->kv.length));
     if (n < s->kv.length) {
+        s->state_valid = s->state_valid && n > s->kv.mtp_length;
+        s->logits_valid = false;
+        s->ahead.rows = 0;
         kv_truncate(&s->kv, n);
-        s->state_valid = s->logits_valid = false;
     }
     return give(err, &e, GLIM_OK);
 }
 
-int session_check(const struct glim_session *s, struct err *e)
+static int session_check(const struct glim_session *s, struct err *e)
 {
     return io_any_fault() ? tensorfile_check(s->model->weights.file, e) : GLIM_OK;
 }
@@ -130,11 +154,31 @@ static const float *mtp_states(const struct glim_session *s)
     return config(s)->knobs.mtp_prenorm ? s->forward.prenorm : s->forward.final;
 }
 
-static void keep_state(struct glim_session *s, size_t rows)
+/* The state of the token at pos, kv.mtp_length at least. */
+static float *state_at(const struct glim_session *s, uint64_t pos)
+{
+    return s->state + (pos - s->kv.mtp_length) * config(s)->hidden;
+}
+
+/* Keeps states of n rows of the last step, from `first` on, as those of position pos and on. */
+static void keep_states(struct glim_session *s, uint64_t pos, size_t first, size_t n)
 {
     const uint64_t d = config(s)->hidden;
-    memcpy(s->state, mtp_states(s) + (rows - 1) * d, d * sizeof *s->state);
-    s->state_valid = true;
+    if (s->mtp)
+        memcpy(state_at(s, pos), mtp_states(s) + first * d, n * d * sizeof *s->state);
+}
+
+/* The MTP layer's cache holds all pairs of the timeline now: of the states, the last is enough. */
+static void pairs_done(struct glim_session *s)
+{
+    const uint64_t last = s->kv.length - 1;
+    memmove(s->state, state_at(s, last), config(s)->hidden * sizeof *s->state);
+    s->kv.mtp_length = last;
+}
+
+static uint64_t late_pairs(const struct glim_session *s)
+{
+    return s->mtp && s->kv.length ? s->kv.length - 1 - s->kv.mtp_length : 0;
 }
 
 static void set_rows(struct glim_session *s, const int32_t *token, size_t n, uint64_t pos)
@@ -143,36 +187,68 @@ static void set_rows(struct glim_session *s, const int32_t *token, size_t n, uin
         s->row[t] = (struct row){&s->kv, pos + t, token[t]};
 }
 
+/* A step of the main layers. What was computed ahead is gone. */
+static int step(struct glim_session *s, const int32_t *token, size_t n, uint64_t pos,
+                enum kernel_role role, struct err *e)
+{
+    s->ahead.rows = 0;
+    set_rows(s, token, n, pos);
+    return forward_rows(&s->forward, s->row, n, role, e);
+}
+
 /* After a rewind the last token's hidden state is gone: run that token again, in its own role
  * (T2). */
 static int restore_state(struct glim_session *s, struct err *e)
 {
     const uint64_t last = s->kv.length - 1;
-    set_rows(s, &s->token[last], 1, last);
-    if (forward_rows(&s->forward, s->row, 1, s->role[last], e) != 0 || session_check(s, e) != 0)
+    if (step(s, &s->token[last], 1, last, s->role[last], e) != 0 || session_check(s, e) != 0)
         return e->code;
-    keep_state(s, 1);
-    return forward_logits(&s->forward, s->forward.final, 1, s->role[last], s->logits, e);
+    keep_states(s, last, 0, 1);
+    s->state_valid = true;
+    return GLIM_OK;
 }
 
-/* Fills the MTP layer's cache for the chunk's pairs (state before the token, token). Row i of
- * mtp_out belongs to token first + i of the chunk; *first is 1 at the start of a timeline, which
- * has no state before it. */
-static int run_mtp(struct glim_session *s, const int32_t *token, size_t n, enum kernel_role role,
-                   size_t *first, struct err *e)
+/* Fills the MTP layer's cache for the pairs of positions [first, end): their states stand in
+ * s->state, their tokens and roles in token and role, one position later. */
+static int fill_pairs(struct glim_session *s, uint64_t first, uint64_t end, struct err *e)
 {
-    const uint64_t d = config(s)->hidden, pos = s->kv.length;
+    while (first < end) {
+        const enum kernel_role role = s->role[first + 1];
+        size_t n = 1;
+        while (first + n < end && n < s->rows && s->role[first + n + 1] == role)
+            n++;
+        set_rows(s, &s->token[first + 1], n, first);
+        if (forward_mtp_fill(&s->forward, s->row, state_at(s, first), n, role, e) != 0)
+            return e->code;
+        first += n;
+    }
+    return GLIM_OK;
+}
+
+int session_catch_up(struct glim_session *s, struct err *e)
+{
+    if (late_pairs(s) == 0)
+        return GLIM_OK;
+    if (fill_pairs(s, s->kv.mtp_length, s->kv.length - 1, e) != 0)
+        return e->code;
+    pairs_done(s);
+    return GLIM_OK;
+}
+
+/* Runs the whole MTP layer over the pairs of a chunk of n tokens behind the timeline, which is not
+ * late. Row i of mtp_out belongs to token first + i of the chunk; *first is 1 at the start of a
+ * timeline, which has no state before it. */
+static int run_mtp(struct glim_session *s, size_t n, enum kernel_role role, size_t *first,
+                   struct err *e)
+{
+    const uint64_t pos = s->kv.length;
     *first = pos == 0;
     const size_t pairs = n - *first;
     if (pairs == 0)
         return GLIM_OK;
-    const float *const states = mtp_states(s);
-    if (pos > 0)
-        memcpy(s->mtp_in, s->state, d * sizeof *s->mtp_in);
-    const size_t from_chunk = pos > 0 ? n - 1 : pairs;
-    memcpy(s->mtp_in + (pos > 0 ? d : 0), states, from_chunk * d * sizeof *states);
-    set_rows(s, token + *first, pairs, pos + *first - 1);
-    return forward_mtp(&s->forward, s->row, s->mtp_in, pairs, role, false, e);
+    const uint64_t begin = pos + *first - 1;
+    set_rows(s, s->token + pos + *first, pairs, begin);
+    return forward_mtp(&s->forward, s->row, state_at(s, begin), pairs, role, false, e);
 }
 
 /* Logits of every row of the chunk, LOGIT_ROWS at a time, to the caller. */
@@ -216,6 +292,28 @@ static int report_last(struct glim_session *s, const struct glim_append *a, size
     return forward_logits(f, f->mtp_out + (n - 1 - first_pair) * d, 1, role, s->many_mtp, e);
 }
 
+/* What becomes of a chunk's pairs: their logits are wanted, or just their cache, or they may be
+ * late. */
+enum pairing { PAIRS_RUN, PAIRS_FILL, PAIRS_LATE };
+
+static enum pairing pairing_of(const struct glim_session *s, const struct glim_append *a, size_t n,
+                               bool last, enum kernel_role role)
+{
+    if (a->on_logits && (last || a->flags & GLIM_APPEND_ALL_LOGITS))
+        return PAIRS_RUN;
+    return role == ROLE_PREFILL || late_pairs(s) + n > LATE_MAX ? PAIRS_FILL : PAIRS_LATE;
+}
+
+/* The chunk's tokens stand behind the timeline, their states are kept. */
+static int pair_chunk(struct glim_session *s, enum pairing p, size_t n, enum kernel_role role,
+                      size_t *first_pair, struct err *e)
+{
+    if (!s->mtp || p == PAIRS_LATE)
+        return GLIM_OK;
+    return p == PAIRS_RUN ? run_mtp(s, n, role, first_pair, e)
+                          : fill_pairs(s, s->kv.mtp_length, s->kv.length + n - 1, e);
+}
+
 /* One chunk: caches, states and logits; the timeline grows at the end, when all of it has worked
  * (T3). */
 static int append_chunk(struct glim_session *s, const struct glim_append *a, size_t done, size_t n,
@@ -223,12 +321,18 @@ static int append_chunk(struct glim_session *s, const struct glim_append *a, siz
 {
     const enum kernel_role role = a->flags & GLIM_APPEND_DECODE ? ROLE_DECODE : ROLE_PREFILL;
     const bool last = done + n == a->n;
-    const int32_t *const token = a->tokens + done;
+    const enum pairing p = pairing_of(s, a, n, last, role);
+    const uint64_t pos = s->kv.length;
     size_t first_pair = 0;
-    set_rows(s, token, n, s->kv.length);
     s->logits_valid = false;
-    if (forward_rows(&s->forward, s->row, n, role, e) != 0
-        || (s->mtp && run_mtp(s, token, n, role, &first_pair, e) != 0))
+    if (s->mtp && p != PAIRS_LATE && session_catch_up(s, e) != 0)
+        return e->code;
+    memmove(s->token + pos, a->tokens + done, n * sizeof *s->token);
+    memset(s->role + pos, (int)role, n);
+    if (step(s, s->token + pos, n, pos, role, e) != 0)
+        return e->code;
+    keep_states(s, pos, 0, n);
+    if (pair_chunk(s, p, n, role, &first_pair, e) != 0)
         return e->code;
     if (a->on_logits && a->flags & GLIM_APPEND_ALL_LOGITS) {
         if (report_all(s, a, done, n, role, first_pair, e) != 0)
@@ -238,13 +342,50 @@ static int append_chunk(struct glim_session *s, const struct glim_append *a, siz
     }
     if (session_check(s, e) != 0)
         return e->code;
-    keep_state(s, n);
-    memcpy(s->token + s->kv.length, token, n * sizeof *token);
-    memset(s->role + s->kv.length, (int)role, n);
     s->kv.length += n;
-    s->kv.mtp_length = s->mtp ? s->kv.length - 1 : 0;
+    if (s->mtp && p != PAIRS_LATE)
+        pairs_done(s);
+    s->state_valid = s->mtp;
     s->logits_valid = last;
     return GLIM_OK;
+}
+
+int session_look(struct glim_session *s, const int32_t *token, size_t n, bool paired,
+                 struct err *e)
+{
+    const uint64_t pos = s->kv.length;
+    struct forward *const f = &s->forward;
+    assert(n >= 1 && n <= LOGIT_ROWS && n <= s->rows && n <= s->kv.capacity - pos);
+    s->logits_valid = false;
+    if (late_pairs(s) + n > LATE_MAX && session_catch_up(s, e) != 0)
+        return e->code;
+    if (step(s, token, n, pos, ROLE_DECODE, e) != 0
+        || forward_logits(f, f->final, n, ROLE_DECODE, s->many, e) != 0 || session_check(s, e) != 0)
+        return e->code;
+    s->ahead = (struct ahead){.at = pos, .rows = n, .paired = paired};
+    memcpy(s->ahead.token, token, n * sizeof *token);
+    return GLIM_OK;
+}
+
+bool session_take(struct glim_session *s, int32_t token)
+{
+    const struct ahead *const a = &s->ahead;
+    const uint64_t pos = s->kv.length, v = config(s)->vocab;
+    if (pos < a->at || pos - a->at >= a->rows || a->token[pos - a->at] != token)
+        return false;
+    const size_t i = (size_t)(pos - a->at);
+    if (i == 0 && a->paired) {
+        assert(late_pairs(s) == 0 && pos > 0);
+        s->kv.mtp_length = pos;
+    }
+    s->token[pos] = token;
+    s->role[pos] = ROLE_DECODE;
+    keep_states(s, pos, i, 1);
+    memcpy(s->logits, s->many + i * v, v * sizeof *s->logits);
+    s->kv.length = pos + 1;
+    s->state_valid = s->mtp;
+    s->logits_valid = true;
+    return true;
 }
 
 static int check_tokens(const struct glim_session *s, const struct glim_append *a, struct err *e)
@@ -264,7 +405,7 @@ static int check_tokens(const struct glim_session *s, const struct glim_append *
     return GLIM_OK;
 }
 
-int session_append(struct glim_session *s, const struct glim_append *a, struct err *e)
+static int session_append(struct glim_session *s, const struct glim_append *a, struct err *e)
 {
     if (check_tokens(s, a, e) != 0)
         return e->code;
@@ -307,31 +448,30 @@ static int check_draft(struct glim_session *s, int32_t next, size_t n, struct er
         return err_set(e, GLIM_ELIMIT,
                        "context full: %zu drafts after %llu tokens, the context has room for %llu",
                        n, (unsigned long long)s->kv.length, (unsigned long long)s->kv.capacity);
-    return s->state_valid ? GLIM_OK : restore_state(s, e);
+    return s->state_valid ? session_catch_up(s, e) : restore_state(s, e);
 }
 
 /* Pair k of a chain: the state that foretold the last draft, and that draft. The rows it writes to
  * the MTP cache lie beyond mtp_length and are overwritten when the true tokens come. */
-static int draft(struct glim_session *s, int32_t next, size_t n, int32_t *out, float *logits,
-                 struct err *e)
+int session_draft(struct glim_session *s, int32_t next, size_t n, draft_choose_fn *choose,
+                  void *ctx, int32_t *out, float *logits, struct err *e)
 {
     if (check_draft(s, next, n, e) != 0)
         return e->code;
     const struct model_config *const c = config(s);
-    memcpy(s->mtp_in, s->state, c->hidden * sizeof *s->mtp_in);
+    const float *state = s->state;
     for (size_t k = 0; k < n; k++) {
         const int32_t token = k == 0 ? next : out[k - 1];
         set_rows(s, &token, 1, s->kv.length - 1 + k);
-        if (forward_mtp(&s->forward, s->row, s->mtp_in, 1, ROLE_DECODE, k > 0 && c->index_share_mtp,
-                        e)
+        if (forward_mtp(&s->forward, s->row, state, 1, ROLE_DECODE, k > 0 && c->index_share_mtp, e)
             != 0)
             return e->code;
-        memcpy(s->mtp_in, s->forward.mtp_out, c->hidden * sizeof *s->mtp_in);
+        state = s->forward.mtp_out;
         float *const l = logits ? logits + k * c->vocab : s->many_mtp;
-        if (forward_logits(&s->forward, s->mtp_in, 1, ROLE_DECODE, l, e) != 0
+        if (forward_logits(&s->forward, state, 1, ROLE_DECODE, l, e) != 0
             || session_check(s, e) != 0)
             return e->code;
-        out[k] = sample_argmax(l, c->vocab);
+        out[k] = choose ? choose(ctx, l, k) : sample_argmax(l, c->vocab);
     }
     return GLIM_OK;
 }
@@ -340,5 +480,5 @@ int glim_session_draft(glim_session *s, int32_t next, size_t n, int32_t *out, fl
                        struct glim_error *err)
 {
     struct err e = {0};
-    return give(err, &e, draft(s, next, n, out, logits, &e));
+    return give(err, &e, session_draft(s, next, n, NULL, NULL, out, logits, &e));
 }

@@ -138,6 +138,13 @@ static void test_model(void **state)
     printf(", %lu for ever\n", torture(gguf_scenario, true));
 }
 
+static int ignore(void *ctx, const struct glim_event *ev)
+{
+    (void)ctx;
+    (void)ev;
+    return 0;
+}
+
 static void test_no_allocation_in_the_token_loop(void **state)
 {
     (void)state;
@@ -165,11 +172,46 @@ static void test_no_allocation_in_the_token_loop(void **state)
     glim_model_close(m);
 }
 
+static unsigned long allocations_of_answer(glim_session *s, int drafts)
+{
+    struct glim_generate g = GLIM_GENERATE_INIT;
+    struct glim_usage u;
+    g.max_tokens = 24;
+    g.raw = g.ignore_eos = true;
+    g.drafts = drafts;
+    g.on_event = ignore;
+    assert_int_equal(glim_session_rewind(s, 0, NULL), 0);
+    assert_int_equal(append(s, prompt, 20, 0, NULL), 0);
+    plan.calls = 0;
+    assert_int_equal(glim_generate(s, &g, &u, NULL), 0);
+    assert_int_equal(u.verifications > 0, drafts > 0);
+    return plan.calls;
+}
+
+/* What an answer allocates is its text: drafts add nothing. */
+static void test_drafts_allocate_nothing(void **state)
+{
+    (void)state;
+    glim_model *m;
+    glim_session *s;
+    struct glim_session_options o = GLIM_SESSION_OPTIONS_INIT;
+    o.context_tok = 64;
+    o.mtp = true;
+    assert_int_equal(glim_model_open(&m, "models/glm-nano.gguf", NULL, NULL), 0);
+    assert_int_equal(glim_session_new(&s, m, &o, NULL), 0);
+    (void)allocations_of_answer(s, GLIM_DRAFTS_OFF); /* builds the tokenizer */
+    const unsigned long plain = allocations_of_answer(s, GLIM_DRAFTS_OFF);
+    assert_int_equal(allocations_of_answer(s, 3), plain);
+    glim_session_free(s);
+    glim_model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model),
         cmocka_unit_test(test_no_allocation_in_the_token_loop),
+        cmocka_unit_test(test_drafts_allocate_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
