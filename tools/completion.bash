@@ -8,8 +8,8 @@ _glim_options() {
     local compute="$cache --chunk --latent-eps --index-norm-eps --index-rope --index-hadamard --index-always
         --mtp-prenorm --moe-by-expert --expand"
     case $1 in
-    run) echo "$talk $opens $compute --tools --messages --raw --ids --print-ids --stop --ignore-eos --json" ;;
-    chat) echo "$talk $opens $compute" ;;
+    run) echo "$talk $opens $compute --mtp --tools --messages --raw --ids --print-ids --stop --ignore-eos --json" ;;
+    chat) echo "$talk $opens $compute --mtp" ;;
     show) echo "$opens --latent-eps --tensors --json" ;;
     plan) echo "$opens $cache --ram --sessions --ram-bandwidth --disk-bandwidth --json" ;;
     tokenize) echo "--model -m --special --json --quiet -q --help -h" ;;
@@ -17,7 +17,7 @@ _glim_options() {
     template) echo "--model -m --ids --quiet -q --help -h" ;;
     logits) echo "$opens $compute --ids --out -o --last --mtp --decode" ;;
     ppl) echo "$opens $compute --file -f --save-logits --against --json" ;;
-    bench) echo "$opens $compute --prompt -p --tokens -n --depth -d --reps -r --json" ;;
+    bench) echo "$opens $compute --mtp --prompt -p --tokens -n --depth -d --reps -r --json" ;;
     doctor) echo "$opens --json" ;;
     version) echo "--json --help -h" ;;
     help) echo "--help -h" ;;
@@ -47,6 +47,8 @@ _glim() {
             mapfile -t COMPREPLY < <(compgen -W "$(_glim_options "$verb")" -- "$word")
         elif [[ $verb == help ]]; then
             mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$word")
+        elif [[ $before == --mtp && $verb != logits ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "auto off 1 2 3 4 5" -- "$word")
         elif [[ $before == --ids ]]; then
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
         fi

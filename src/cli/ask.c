@@ -87,6 +87,16 @@ void answer_speed(const struct answer *a, struct buf *out)
     if (a->usage.output_tok > 1 && a->usage.generate_ns > 0)
         buf_addf(out, " (%.1f a second)",
                  (double)(a->usage.output_tok - 1) / seconds(a->usage.generate_ns));
+    draft_speed(a->usage.verifications, a->usage.drafted_tok, a->usage.accepted_tok, out);
+}
+
+void draft_speed(uint64_t verifications, uint64_t drafted, uint64_t accepted, struct buf *out)
+{
+    if (verifications == 0)
+        return;
+    buf_addf(out, ", %llu of %llu drafts right", (unsigned long long)accepted,
+             (unsigned long long)drafted);
+    buf_addf(out, " (%.2f a verification)", (double)accepted / (double)verifications);
 }
 
 /* ---- printing while it comes ---- */
@@ -254,6 +264,7 @@ int ask_generate(const struct ask *k, struct answer *a, struct glim_error *e)
     g.thinking = k->thinking;
     g.raw = k->raw;
     g.tools = k->tools;
+    g.drafts = model_draft_count(k->o);
     g.on_event = on_event;
     g.ctx = &p;
     int rc = glim_generate(k->session, &g, &a->usage, e);

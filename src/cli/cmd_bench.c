@@ -2,10 +2,11 @@
  * the same run.
  *
  * The prompt is random tokens, so that experts are used as widely as a text could; generation draws
- * at temperature 1 and does not stop at the model's end of answer. One untimed round comes first
- * and brings the weights into memory. Tokens a second of generation times the weight bytes of a
- * token, over the bandwidth, is the share of the machine's limit; the cache's own reads are not
- * counted.
+ * at temperature 1 and does not stop at the model's end of answer. It is timed without drafts, and
+ * with them where --mtp allows, in a session of their own, so that neither pays for the other; the
+ * tokens are the same. One untimed round comes first and brings the weights into memory. Tokens a
+ * second of generation without drafts times the weight bytes of a token, over the bandwidth, is the
+ * share of the machine's limit; the cache's own reads are not counted.
  */
 #include <stdlib.h>
 
@@ -19,9 +20,10 @@
 struct bench {
     const struct opts *o;
     glim_model *model;
-    glim_session *session;
+    glim_session *session, *drafting; /* drafting: NULL = no drafts */
     int32_t *token;           /* [depth + prompt + 1] */
-    double *prefill, *decode; /* [reps] tokens a second */
+    double *prefill, *decode, *drafts; /* [reps] tokens a second */
+    struct glim_usage usage;  /* of the last answer with drafts */
     double bandwidth;         /* 1e9 bytes a second */
 };
 
@@ -42,13 +44,13 @@ static int on_step(void *ctx, size_t done, size_t n)
     return interrupted();
 }
 
-static int append(struct bench *b, const int32_t *token, size_t n, struct glim_error *e)
+static int append(glim_session *s, const int32_t *token, size_t n, struct glim_error *e)
 {
     struct glim_append a = GLIM_APPEND_INIT;
     a.tokens = token;
     a.n = n;
     a.progress = on_step;
-    return n ? glim_session_append(b->session, &a, e) : GLIM_OK;
+    return n ? glim_session_append(s, &a, e) : GLIM_OK;
 }
 
 static int on_event(void *ctx, const struct glim_event *ev)
@@ -66,47 +68,68 @@ static int time_prefill(struct bench *b, double *tok_s, struct glim_error *e)
     int rc = glim_session_rewind(b->session, b->o->depth_tok, e);
     const uint64_t start = now_ns();
     if (rc == GLIM_OK)
-        rc = append(b, b->token + b->o->depth_tok, b->o->prompt_tok, e);
+        rc = append(b->session, b->token + b->o->depth_tok, b->o->prompt_tok, e);
     *tok_s = rate(b->o->prompt_tok, now_ns() - start);
     return rc;
 }
 
 /* Generation behind `depth` tokens and one more that yields the first logits. */
-static int time_decode(struct bench *b, double *tok_s, struct glim_error *e)
+static int time_decode(struct bench *b, glim_session *s, int drafts, double *tok_s,
+                       struct glim_error *e)
 {
-    struct glim_usage u = {0};
+    struct glim_usage *const u = &b->usage;
     struct glim_generate g = GLIM_GENERATE_INIT;
     g.sampling.temperature = 1;
     g.max_tokens = b->o->decode_tok;
     g.ignore_eos = g.raw = true;
     g.on_event = on_event;
-    int rc = glim_session_rewind(b->session, b->o->depth_tok, e);
+    g.drafts = drafts;
+    int rc = glim_session_rewind(s, b->o->depth_tok, e);
     if (rc == GLIM_OK)
-        rc = append(b, b->token + b->o->depth_tok, 1, e);
+        rc = append(s, b->token + b->o->depth_tok, 1, e);
     if (rc == GLIM_OK)
-        rc = glim_generate(b->session, &g, &u, e);
-    if (rc == GLIM_OK && u.finish == GLIM_FINISH_STOPPED)
+        rc = glim_generate(s, &g, u, e);
+    if (rc == GLIM_OK && u->finish == GLIM_FINISH_STOPPED)
         rc = glim_error_set(e, GLIM_ESTOPPED, "interrupted");
-    *tok_s = u.output_tok > 1 ? rate(u.output_tok - 1, u.generate_ns) : 0;
+    *tok_s = u->output_tok > 1 ? rate(u->output_tok - 1, u->generate_ns) : 0;
     return rc;
 }
 
 static int run_reps(struct bench *b, struct glim_error *e)
 {
-    double prefill, decode;
+    double prefill, decode, drafts = 0;
     const uint64_t rounds = b->o->reps + 1;
-    int rc = append(b, b->token, b->o->depth_tok, e);
+    int rc = append(b->session, b->token, b->o->depth_tok, e);
+    if (rc == GLIM_OK && b->drafting)
+        rc = append(b->drafting, b->token, b->o->depth_tok, e);
     for (uint64_t i = 0; rc == GLIM_OK && i < rounds; i++) {
         progress_show("round", i + 1, rounds);
         rc = time_prefill(b, &prefill, e);
         if (rc == GLIM_OK)
-            rc = time_decode(b, &decode, e);
+            rc = time_decode(b, b->session, GLIM_DRAFTS_OFF, &decode, e);
+        if (rc == GLIM_OK && b->drafting)
+            rc = time_decode(b, b->drafting, model_draft_count(b->o), &drafts, e);
         if (rc == GLIM_OK && i > 0) {
             b->prefill[i - 1] = prefill;
             b->decode[i - 1] = decode;
+            b->drafts[i - 1] = drafts;
         }
     }
     progress_end();
+    return rc;
+}
+
+static int open_sessions(struct bench *b, struct glim_error *e)
+{
+    const struct opts *const o = b->o;
+    struct opts plain = *o;
+    plain.drafts = DRAFTS_OFF;
+    const uint64_t context = o->depth_tok + max_u64(o->prompt_tok, o->decode_tok + 1);
+    int rc = model_open(o, &b->model, e);
+    if (rc == GLIM_OK)
+        rc = model_session(&plain, b->model, context, &b->session, e);
+    if (rc == GLIM_OK && model_drafts(o, b->model))
+        rc = model_session(o, b->model, context, &b->drafting, e);
     return rc;
 }
 
@@ -115,16 +138,14 @@ static int prepare(struct bench *b, struct glim_error *e)
     uint64_t state = 0x9e3779b97f4a7c15u;
     const struct opts *const o = b->o;
     const uint64_t tokens = o->depth_tok + o->prompt_tok + 1;
-    int rc = model_open(o, &b->model, e);
-    if (rc == GLIM_OK)
-        rc = model_session(o, b->model, o->depth_tok + max_u64(o->prompt_tok, o->decode_tok + 1),
-                           &b->session, e);
+    const int rc = open_sessions(b, e);
     if (rc != GLIM_OK)
         return rc;
     b->token = mem_zalloc(tokens, sizeof *b->token);
     b->prefill = mem_zalloc(o->reps, sizeof *b->prefill);
     b->decode = mem_zalloc(o->reps, sizeof *b->decode);
-    if (!b->token || !b->prefill || !b->decode)
+    b->drafts = mem_zalloc(o->reps, sizeof *b->drafts);
+    if (!b->token || !b->prefill || !b->decode || !b->drafts)
         return glim_error_set(e, GLIM_ENOMEM, "out of memory");
     for (uint64_t i = 0; i < tokens; i++)
         b->token[i] = random_token(&state, glim_model_info(b->model)->vocab);
@@ -151,6 +172,13 @@ static double bandwidth_share(const struct bench *b, double decode)
     return decode * (double)glim_model_info(b->model)->bytes_per_token / 1e9 / b->bandwidth;
 }
 
+/* Drafts that became part of the answer, a verification. */
+static double accepted_each(const struct bench *b)
+{
+    const struct glim_usage *const u = &b->usage;
+    return u->verifications ? (double)u->accepted_tok / (double)u->verifications : 0;
+}
+
 static void print_rate(const char *what, uint64_t n, uint64_t depth, double middle, const double *v,
                        size_t reps)
 {
@@ -168,6 +196,13 @@ static void bench_text(struct bench *b)
     out_text("%-10s %8s %8s %12s   %s\n", "", "tokens", "behind", "tokens/s", "least - most");
     print_rate("prompt", b->o->prompt_tok, b->o->depth_tok, prefill, b->prefill, b->o->reps);
     print_rate("generate", b->o->decode_tok, b->o->depth_tok, decode, b->decode, b->o->reps);
+    if (b->drafting) {
+        const double drafts = median(b->drafts, b->o->reps);
+        print_rate("drafting", b->o->decode_tok, b->o->depth_tok, drafts, b->drafts, b->o->reps);
+        out_text("\nwith drafts %.2f times the speed; in the last round %llu verifications, %.2f "
+                 "drafts accepted in each\n",
+                 drafts / decode, (unsigned long long)b->usage.verifications, accepted_each(b));
+    }
     out_text("\nmemory reads at %.1f GB/s; a token reads %s of weights: generation uses %.0f%% of "
              "that\n",
              b->bandwidth, human_bytes(n, i->bytes_per_token), 100 * bandwidth_share(b, decode));
@@ -203,6 +238,12 @@ static void bench_json(struct bench *b)
     json_add_real(j, "decode_bandwidth_share", bandwidth_share(b, decode));
     json_object_object_add(j, "prefill_runs", reals_json(b->prefill, b->o->reps));
     json_object_object_add(j, "decode_runs", reals_json(b->decode, b->o->reps));
+    if (b->drafting) {
+        json_add_real(j, "drafting_tok_s", median(b->drafts, b->o->reps));
+        json_add_u64(j, "verifications", b->usage.verifications);
+        json_add_real(j, "accepted_per_verification", accepted_each(b));
+        json_object_object_add(j, "drafting_runs", reals_json(b->drafts, b->o->reps));
+    }
     out_json(j);
 }
 
@@ -228,7 +269,9 @@ int cmd_bench(const struct opts *o)
     free(b.token);
     free(b.prefill);
     free(b.decode);
+    free(b.drafts);
     glim_session_free(b.session);
+    glim_session_free(b.drafting);
     glim_model_close(b.model);
     return code;
 }

@@ -24,6 +24,7 @@ struct chat {
     bool failed; /* an answer failed; decides the exit code when nobody watches */
     /* for /stats */
     uint64_t answers, reused_tok, computed_tok, output_tok, output_ns, prompt_ns;
+    uint64_t verifications, drafted_tok, accepted_tok;
 };
 
 static void note(const struct chat *c, const char *text)
@@ -108,6 +109,9 @@ static void count(struct chat *c, const struct answer *a, size_t shared)
     c->prompt_ns += a->prompt_ns;
     c->output_tok += a->usage.output_tok;
     c->output_ns += a->usage.generate_ns;
+    c->verifications += a->usage.verifications;
+    c->drafted_tok += a->usage.drafted_tok;
+    c->accepted_tok += a->usage.accepted_tok;
 }
 
 static int answer_prompt(struct chat *c, const struct prompt *p, struct answer *a,
@@ -219,6 +223,7 @@ static void do_stats(struct chat *c, const char *arg)
     buf_addf(&t, "answers  %s, ", human_count(a, c->answers));
     buf_addf(&t, "%s tokens, %.1f a second", human_count(a, c->output_tok),
              per_second(c->output_tok, c->output_ns));
+    draft_speed(c->verifications, c->drafted_tok, c->accepted_tok, &t);
     note(c, t.data);
     buf_deinit(&t);
 }

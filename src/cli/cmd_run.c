@@ -239,6 +239,9 @@ static void print_json(const struct run *r, const struct answer *a)
     json_add_u64(usage, "reasoning_tokens", a->usage.reasoning_tok);
     json_add_real(usage, "prompt_seconds", (double)a->prompt_ns / 1e9);
     json_add_real(usage, "output_seconds", (double)a->usage.generate_ns / 1e9);
+    json_add_u64(usage, "verifications", a->usage.verifications);
+    json_add_u64(usage, "drafted_tokens", a->usage.drafted_tok);
+    json_add_u64(usage, "accepted_tokens", a->usage.accepted_tok);
     json_object_object_add(j, "usage", usage);
     out_json(j);
 }

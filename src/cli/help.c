@@ -96,8 +96,8 @@ static const struct verb_info verbs[VERB_COUNT] = {
                   "  glim ppl -m small.gguf --against big.logits --json\n",
                   0},
     [VERB_BENCH] = {"bench", "", "how fast this machine runs the model",
-                    "Times a prompt of random tokens and generation after it, and measures the "
-                    "machine's memory read bandwidth in "
+                    "Times a prompt of random tokens and generation after it, without drafts and "
+                    "with them, and measures the machine's memory read bandwidth in "
                     "the same run. The share tells how much of that bandwidth generation uses; a "
                     "model that fits in the "
                     "processor's cache may use more.",

@@ -97,6 +97,19 @@ int model_tokenizer(const struct opts *o, glim_tokenizer **out, struct glim_erro
     return rc == GLIM_OK ? glim_tokenizer_open(out, path, e) : rc;
 }
 
+bool model_drafts(const struct opts *o, const glim_model *m)
+{
+    return o->drafts >= DRAFTS_ONE
+           || (o->drafts == DRAFTS_AUTO && glim_model_info(m)->mtp_layers > 0);
+}
+
+int model_draft_count(const struct opts *o)
+{
+    return o->drafts == DRAFTS_AUTO  ? GLIM_DRAFTS_AUTO
+           : o->drafts == DRAFTS_OFF ? GLIM_DRAFTS_OFF
+                                     : o->drafts - DRAFTS_ONE + 1;
+}
+
 int model_session(const struct opts *o, glim_model *m, uint64_t context_tok, glim_session **out,
                   struct glim_error *e)
 {
@@ -106,7 +119,7 @@ int model_session(const struct opts *o, glim_model *m, uint64_t context_tok, gli
     so.context_tok = o->ctx ? o->ctx : context_tok;
     so.chunk_tok = o->chunk;
     so.kv = kv[o->kv];
-    so.mtp = o->mtp;
+    so.mtp = o->mtp || model_drafts(o, m);
     return glim_session_new(out, m, &so, e);
 }
 

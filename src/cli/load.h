@@ -16,9 +16,15 @@ int model_open(const struct opts *o, glim_model **out, struct glim_error *e);
 /* The tokenizer of -m alone: neither weights nor configuration are needed. */
 int model_tokenizer(const struct opts *o, glim_tokenizer **out, struct glim_error *e);
 
-/* context_tok: room for this many tokens, 0 = the library's default; --ctx wins. */
+/* context_tok: room for this many tokens, 0 = the library's default; --ctx wins. With mtp if
+ * logits --mtp wants it, or model_drafts. */
 int model_session(const struct opts *o, glim_model *m, uint64_t context_tok, glim_session **out,
                   struct glim_error *e);
+
+/* Is a session to be made with mtp: --mtp says a number, or auto and the model has such a layer. */
+bool model_drafts(const struct opts *o, const glim_model *m);
+/* --mtp as glim_generate takes it. */
+int model_draft_count(const struct opts *o);
 
 /* Defaults of the model, then what the options say. */
 void model_sampling(const struct opts *o, const glim_model *m, struct glim_sampling *out);

@@ -12,6 +12,7 @@
 
 enum {
     TALK = V(RUN) | V(CHAT),
+    DRAFTS = TALK | V(BENCH),
     COMPUTE = TALK | V(LOGITS) | V(PPL) | V(BENCH),
     OPENS = COMPUTE | V(SHOW) | V(PLAN) | V(DOCTOR),
     NAMES_MODEL = OPENS | V(TOKENIZE) | V(DETOKENIZE) | V(TEMPLATE),
@@ -113,6 +114,9 @@ static const struct opt table[] = {
      "is needed]"},
     {"kv", 0, OPT_CHOICE, GROUP_MODEL, COMPUTE | V(PLAN), "f16|bf16|f32", 0, 0, AT(kv),
      "type of the cache [f16]"},
+    {"mtp", 0, OPT_CHOICE, GROUP_MODEL, DRAFTS, "auto|off|1|2|3|4|5", 0, 0, AT(drafts),
+     "tokens that the draft layer guesses ahead: as many as pay, none, or always so many; the "
+     "answer is the same [auto]"},
     {"chunk", 0, OPT_INT, GROUP_MODEL, COMPUTE, "N", 1, 65536, AT(chunk),
      "prompt tokens computed in one step [256]"},
     {"isa", 0, OPT_TEXT, GROUP_ADVANCED, OPENS, "LEVEL", 0, 0, AT(isa),
@@ -418,6 +422,7 @@ static void set_defaults(struct opts *o, enum verb v)
     *o = (struct opts){
         .verb = v,
         .top_k = OPT_UNSET,
+        .drafts = DRAFTS >> v & 1 ? DRAFTS_AUTO : DRAFTS_OFF,
         .sessions = 1,
         .prompt_tok = 512,
         .decode_tok = 64,

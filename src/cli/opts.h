@@ -45,6 +45,9 @@ bool verb_find(const char *name, enum verb *out);
 
 enum effort { EFFORT_DEFAULT, EFFORT_HIGH, EFFORT_MAX, EFFORT_OFF };
 
+/* --mtp of run, chat and bench: the choices from DRAFTS_ONE on are numbers of drafts. */
+enum drafts { DRAFTS_AUTO, DRAFTS_OFF, DRAFTS_ONE };
+
 /* Reals that were not given are NaN, integers OPT_UNSET: the model or the verb then decides. */
 #define OPT_UNSET UINT64_MAX
 
@@ -57,6 +60,7 @@ struct opts {
     const char *isa;
     uint64_t ctx, chunk;
     int kv; /* enum glim_kv */
+    int drafts; /* enum drafts; off for verbs without the option */
     /* where public implementations of the family disagree (struct glim_knobs) */
     double latent_eps, index_norm_eps;
     int index_rope, expand;

@@ -48,6 +48,34 @@ def test_seeds():
     assert len({tuple(answer(s)) for s in range(4)}) > 1
 
 
+def drafts():
+    return document(ok(glim("show", "--json")))["mtp_layers"] > 0
+
+
+@test
+def test_drafts_change_no_answer():
+    for sampling in (["--temp", "0"], ["--temp", "1.2", "--seed", "4", "--frequency-penalty", "0.3"]):
+        raw = ["run", "--ids", "5,6,7", "--print-ids", "--ignore-eos", "-n", "10", *sampling]
+        plain = ids_of(glim(*raw, "--mtp", "off"))
+        for n in ("auto", "3") if drafts() else ("auto",):
+            assert ids_of(glim(*raw, "--mtp", n)) == plain, (sampling, n)
+
+
+@test
+def test_draft_counts():
+    def usage(*more):
+        return document(ok(glim("run", "--json", "-n", "8", "--temp", "0", "--ignore-eos", *more, "Hi")))["usage"]
+    if not drafts():
+        refused(glim("run", "--mtp", "3", "Hi"))
+        return
+    off, three = usage("--mtp", "off"), usage("--mtp", "3")
+    assert off["verifications"] == off["drafted_tokens"] == off["accepted_tokens"] == 0, off
+    assert 0 < three["verifications"] <= three["drafted_tokens"] <= 3 * three["verifications"], three
+    assert three["accepted_tokens"] <= three["drafted_tokens"], three
+    assert re.search(r"\d+ of \d+ drafts right \(\d\.\d\d a verification\)",
+                     glim(*CHAT, "--mtp", "2", stdin="Hello\n/stats\n").err)
+
+
 @test
 def test_prompt_from_arguments_and_standard_input():
     short = ["-n", "6", "--temp", "0", "--print-ids"]

@@ -88,6 +88,8 @@ def test_plan():
     assert j["cache_bytes"] >= 1000 * j["cache_bytes_per_token"]
     assert j["runs"] and j["fits"] and j["streamed_bytes"] == 0
     assert abs(j["tok_s_ram"] * j["ram_read_per_token"] / 1e9 - 10) < 0.01
+    drafts = [i["bytes"] for i in j["items"] if i["name"] == "draft cache (MTP)"]
+    assert drafts[0] >= 1000 * shown["mtp_cache_bytes_per_token"] and (drafts[0] > 0) == (shown["mtp_layers"] > 0)
     twice = document(ok(glim("plan", "--json", "--ram", "4G", "--ctx", "1000", "--kv", "f32", "--sessions", "2")))
     assert twice["cache_bytes"] > 2 * j["cache_bytes"]
     assert "tokens a second" in ok(glim("plan")).out
@@ -322,6 +324,19 @@ def test_bench():
     share = j["decode_tok_s"] * j["bytes_per_token"] / 1e9 / j["read_bandwidth_gb_s"]
     assert abs(share - j["decode_bandwidth_share"]) < 1e-6 * share
     assert "tokens/s" in ok(glim("bench", "-p", "8", "-n", "2", "-r", "1")).out
+
+
+@test
+def test_bench_with_drafts():
+    bench = ["bench", "-p", "8", "-n", "6", "-r", "1"]
+    assert "drafting_tok_s" not in document(ok(glim(*bench, "--mtp", "off", "--json")))
+    if document(ok(glim("show", "--json")))["mtp_layers"] == 0:
+        refused(glim(*bench, "--mtp", "2"))
+        return
+    j = document(ok(glim(*bench, "--mtp", "2", "--json")))
+    assert j["drafting_tok_s"] > 0 and len(j["drafting_runs"]) == 1
+    assert 1 <= j["verifications"] <= 6 and 0 <= j["accepted_per_verification"] <= 2
+    assert "drafts accepted in each" in ok(glim(*bench)).out
 
 
 @test
