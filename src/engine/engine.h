@@ -104,8 +104,9 @@ int session_look(struct glim_session *s, const int32_t *token, size_t n, bool pa
 /* If the next row ahead is this token's, the timeline takes it, with its logits and its state, and
  * is as if the token had been appended alone; else false, and nothing has changed. */
 bool session_take(struct glim_session *s, int32_t token);
-/* Fills the MTP layer's cache for all pairs of the timeline. */
+/* Fills the MTP layer's cache for all pairs of the timeline; how many it lacks. */
 int session_catch_up(struct glim_session *s, struct err *e);
+uint64_t session_late_pairs(const struct glim_session *s);
 /* Chooses draft k of a chain from the MTP layer's logits [V]. */
 typedef int32_t draft_choose_fn(void *ctx, const float *logits, size_t k);
 /* glim_session_draft; choose NULL = the likeliest. */

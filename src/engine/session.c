@@ -176,7 +176,7 @@ static void pairs_done(struct glim_session *s)
     s->kv.mtp_length = last;
 }
 
-static uint64_t late_pairs(const struct glim_session *s)
+uint64_t session_late_pairs(const struct glim_session *s)
 {
     return s->mtp && s->kv.length ? s->kv.length - 1 - s->kv.mtp_length : 0;
 }
@@ -227,7 +227,7 @@ static int fill_pairs(struct glim_session *s, uint64_t first, uint64_t end, stru
 
 int session_catch_up(struct glim_session *s, struct err *e)
 {
-    if (late_pairs(s) == 0)
+    if (session_late_pairs(s) == 0)
         return GLIM_OK;
     if (fill_pairs(s, s->kv.mtp_length, s->kv.length - 1, e) != 0)
         return e->code;
@@ -301,7 +301,7 @@ static enum pairing pairing_of(const struct glim_session *s, const struct glim_a
 {
     if (a->on_logits && (last || a->flags & GLIM_APPEND_ALL_LOGITS))
         return PAIRS_RUN;
-    return role == ROLE_PREFILL || late_pairs(s) + n > LATE_MAX ? PAIRS_FILL : PAIRS_LATE;
+    return role == ROLE_PREFILL || session_late_pairs(s) + n > LATE_MAX ? PAIRS_FILL : PAIRS_LATE;
 }
 
 /* The chunk's tokens stand behind the timeline, their states are kept. */
@@ -357,7 +357,7 @@ int session_look(struct glim_session *s, const int32_t *token, size_t n, bool pa
     struct forward *const f = &s->forward;
     assert(n >= 1 && n <= LOGIT_ROWS && n <= s->rows && n <= s->kv.capacity - pos);
     s->logits_valid = false;
-    if (late_pairs(s) + n > LATE_MAX && session_catch_up(s, e) != 0)
+    if (session_late_pairs(s) + n > LATE_MAX && session_catch_up(s, e) != 0)
         return e->code;
     if (step(s, token, n, pos, ROLE_DECODE, e) != 0
         || forward_logits(f, f->final, n, ROLE_DECODE, s->many, e) != 0 || session_check(s, e) != 0)
@@ -375,7 +375,7 @@ bool session_take(struct glim_session *s, int32_t token)
         return false;
     const size_t i = (size_t)(pos - a->at);
     if (i == 0 && a->paired) {
-        assert(late_pairs(s) == 0 && pos > 0);
+        assert(session_late_pairs(s) == 0 && pos > 0);
         s->kv.mtp_length = pos;
     }
     s->token[pos] = token;

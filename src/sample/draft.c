@@ -12,17 +12,19 @@ static const double FIRST_CHANCE = 0.7, FIRST_WEIGHT = 1, FIRST_SLOPE = 0.5, FIR
 static const double FADE = 0.96, FADE_PRICE = 0.995, FADE_PLAIN = 0.97;
 static const double BLEND = 0.1;  /* least weight of a new sample */
 static const double LEAST_LOSS = 0.12; /* a draft */
-static const double MARGIN = 1.02; /* what is less than this much faster is not worth a change */
-static const double PURSE_FIRST = 1.5, PURSE_MAX = 8;
-static const double PROBE_SHARE = 0.005;
+/* What is less than this much faster is left: a step without drafts among steps with them is slower
+ * than one among its like, so that drafts look a little cheaper than they are. */
+static const double MARGIN = 1.06;
+static const double PURSE_MAX = 8;
+static const double PROBE_SHARE_FIRST = 0.02, PROBE_SHARE = 0.005; /* until PROBES_FIRST lost */
+enum { PROBES_FIRST = 3 };
 /* Steps without drafts: at first, the very first of them being slow in a cold process; and one in
  * so many later, rarer the more prices have been seen, so that the price of one row stays known. */
 enum { PLAIN_FIRST = 2, PLAIN_EVERY = 64 };
 
 void draft_init(struct draft_policy *p)
 {
-    *p = (struct draft_policy){.purse = PURSE_FIRST, .slope = FIRST_SLOPE,
-                               .draft_price = FIRST_DRAFT};
+    *p = (struct draft_policy){.slope = FIRST_SLOPE, .draft_price = FIRST_DRAFT};
 }
 
 void draft_pause(struct draft_policy *p) { p->last_rows = 0; }
@@ -85,7 +87,8 @@ size_t draft_length(struct draft_policy *p, size_t most)
     const size_t best = best_length(p, most);
     if (best > 0)
         return best;
-    p->probing = p->idle * PROBE_SHARE >= loss(p, 1);
+    const double share = p->probes_lost < PROBES_FIRST ? PROBE_SHARE_FIRST : PROBE_SHARE;
+    p->probing = p->idle * share >= loss(p, 1);
     return p->probing;
 }
 
@@ -152,6 +155,7 @@ void draft_tell(struct draft_policy *p, const struct draft_step *s)
     const double gain = (double)s->right - loss(p, s->drafted);
     if (p->probing && gain < 0) {
         p->idle = 0;
+        p->probes_lost++;
         return;
     }
     p->purse += gain;

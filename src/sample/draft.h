@@ -17,14 +17,15 @@
  *   prices    ratios of the times of steps that follow each other: a machine that gets slower or
  *             faster as a whole changes none of them. Each row count has its own, and one slope
  *             that all of them teach stands in for those that were not seen lately
- *   purse     what drafts have brought so far, in steps of one row, and a little to begin with:
- *             drafts that the formula likes are made while it holds their loss, should all be wrong
- *   probes    while drafts do not pay, a single one is tried now and then: a probe that loses may
- *             cost PROBE_SHARE of the steps since the last one that lost; a winning one is free
+ *   purse     what drafts have brought so far, in steps of one row: drafts that the formula likes
+ *             are made while it holds their loss, should all be wrong
+ *   probes    otherwise a single draft is tried now and then: a probe that loses may cost a small
+ *             share of the steps since the last one that lost; a winning one is free and fills the
+ *             purse, so that drafting begins, and begins again, with probes
  *
- * So however wrong the chances are, drafting costs at most the purse's first filling and
- * PROBE_SHARE of the time, as far as the prices are right: they are averages of a noisy clock. A
- * pure function of what it is told: no clock and no chance in it.
+ * So however wrong the chances are, drafting costs at most that share of the time, as far as the
+ * prices are right: they are averages of a noisy clock. A pure function of what it is told: no
+ * clock and no chance in it.
  * Source of the trade-off: Leviathan et al., "Fast Inference from Transformers via Speculative
  * Decoding" (arXiv 2211.17192), section 3.
  */
@@ -46,7 +47,7 @@ struct draft_policy {
     size_t last_rows;   /* its rows; 0 = nothing to compare with */
     double purse, idle; /* idle: steps without drafts since the last probe that lost */
     uint64_t plain;     /* steps without drafts so far */
-    uint64_t since_plain;
+    uint64_t since_plain, probes_lost;
     bool probing;
 };
 

@@ -98,13 +98,13 @@ static void test_never_right(void **state)
     }
 }
 
-/* Near the best fixed length although the clock is off by up to 30 %, and never worse than no
- * drafts by 3 %. */
+/* Near the best fixed length on the whole, although the clock is off by up to 30 %, and never worse
+ * than no drafts by 3 %. */
 static void test_finds_what_pays(void **state)
 {
     (void)state;
     static const double chances[] = {0, 0.3, 0.6, 0.8, 0.9, 0.98};
-    double worst = 1;
+    double worst = 1, sum = 0;
     for (size_t i = 0; i < PRICES * COUNT_OF(chances); i++) {
         struct draft_policy p;
         struct world w = priced(i % PRICES, chances[i / PRICES], 0.3, i + 9);
@@ -117,11 +117,14 @@ static void test_finds_what_pays(void **state)
         live(&p, &w, 5000);
         const double share = (double)w.tokens / w.time / best;
         worst = fmin(worst, share);
-        if (share < 0.9 || (double)w.tokens / w.time < 0.97)
+        sum += share;
+        if (share < 0.8 || (double)w.tokens / w.time < 0.97)
             fail_msg("chance %g, slope %g, draft %g: rate %g, best %g", w.chance, w.slope, w.draft,
                      (double)w.tokens / w.time, best);
     }
-    printf("  at worst %.1f %% of the best fixed length\n", 100 * worst);
+    const double mean = sum / (double)(PRICES * COUNT_OF(chances));
+    printf("  %.1f %% of the best fixed length, at worst %.1f %%\n", 100 * mean, 100 * worst);
+    assert_true(mean > 0.975);
 }
 
 static void test_rows_for_nothing_and_rows_at_full_price(void **state)
