@@ -30,9 +30,9 @@ def cases(n, seed=99, chat=None, lengths=(512, 1024, 2048, 4096, 8192), n_recall
     def count(s):
         return len(chat.encode(s))
 
-    def recall(length):
+    def recall(length, planted):
         def make(r, i, m):
-            return S.recall(r, length - 60, n_facts=6, depth=i / max(1, m - 1), count=count)
+            return S.recall(r, length - 60, n_facts=planted, depth=i / max(1, m - 1), count=count)
         return make
     sets = {"story": (lambda r, i, m: S.story(r, "heldout"), "on"),
             "arithmetic, thinking": (lambda r, i, m: S.arithmetic(r), "on"),
@@ -43,7 +43,9 @@ def cases(n, seed=99, chat=None, lengths=(512, 1024, 2048, 4096, 8192), n_recall
             "JSON": (lambda r, i, m: S.json_skill(r), "mix"),
             "small talk": (lambda r, i, m: r.choice([S.greeting, S.capital, S.unknown])(r), "mix")}
     for L in lengths:
-        sets[f"recall in {L} tokens"] = (recall(L), "mix")
+        sets[f"recall in {L} tokens"] = (recall(L, 1), "mix")
+    for L in lengths:
+        sets[f"recall in {L} tokens, one of six"] = (recall(L, 6), "mix")
     out = {}
     for name, (make, mode) in sets.items():
         r = random.Random(f"{seed}/{name}")
@@ -163,7 +165,7 @@ def mtp_rate(model, chat, per_skill):
             # draft at j (which saw token j+1) against the choice made at j+1, inside the answer
             same += (draft[p - 1:-2] == main[p:-1]).sum().item()
             total += len(whole) - 1 - p
-    return same / total
+    return same / total if total else float("nan")
 
 
 def main():
