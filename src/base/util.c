@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/err.h"
 
@@ -12,6 +13,13 @@ void *mem_zalloc(uint64_t count, uint64_t size)
     if (!mul_u64(count, size, &bytes) || bytes > SIZE_MAX / 2)
         return NULL;
     return calloc(1, bytes ? (size_t)bytes : 1);
+}
+
+uint64_t now_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 int mem_grow(void *array_ptr, size_t *cap, size_t need, size_t size)

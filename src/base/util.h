@@ -26,6 +26,9 @@ static inline uint64_t ceil_div_u64(uint64_t a, uint64_t b) { return a / b + (a 
 /* calloc with a checked product; NULL on overflow as well as when memory is out. */
 void *mem_zalloc(uint64_t count, uint64_t size);
 
+/* Nanoseconds of a clock that only moves forward. */
+uint64_t now_ns(void);
+
 /* Grows *array (of `size`-byte elements, capacity *cap) so that it holds at least `need`; doubles.
  * 0 or GLIM_ENOMEM. */
 int mem_grow(void *array_ptr, size_t *cap, size_t need, size_t size);

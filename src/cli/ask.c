@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/util.h"
 #include "cli/load.h"
 #include "cli/out.h"
 

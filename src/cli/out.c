@@ -9,11 +9,11 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/utf8.h"
+#include "base/util.h"
 
 static struct {
     bool out_tty, err_tty, colour, failed;
@@ -313,13 +313,6 @@ static struct {
     bool on, shown;
     uint64_t start_ns, last_ns;
 } progress;
-
-uint64_t now_ns(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 void progress_enable(bool on) { progress.on = on && out.err_tty; }
 

@@ -79,6 +79,4 @@ void progress_note(const char *fmt, ...)
     __attribute__((format(printf, 1, 2))); /* free text instead of a count */
 void progress_end(void);
 
-uint64_t now_ns(void); /* monotonic */
-
 #endif

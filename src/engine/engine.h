@@ -125,6 +125,5 @@ struct drawing {
  * logits and the parameters, and on nothing else. */
 int32_t session_draw(struct glim_session *s, const struct drawing *d, const float *logits,
                      uint64_t n);
-uint64_t engine_now_ns(void);
 
 #endif

@@ -1,9 +1,9 @@
 /* generate.c - the loop of an answer: sample, hand the text out, append, until something says
  * stop. */
 #include <string.h>
-#include <time.h>
 
 #include "base/json.h"
+#include "base/util.h"
 #include "engine/engine.h"
 #include "engine/speculate.h"
 #include "engine/stopper.h"
@@ -173,17 +173,10 @@ static bool is_stop(const struct generation *x, int32_t token)
     return false;
 }
 
-uint64_t engine_now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
-}
-
 static int loop(struct generation *x, struct glim_usage *u, struct err *e)
 {
     struct glim_session *const s = x->s;
-    const uint64_t begin = engine_now_ns(),
+    const uint64_t begin = now_ns(),
                    most = x->g->max_tokens ? x->g->max_tokens : UINT64_MAX;
     int rc = GLIM_OK;
     u->finish = GLIM_FINISH_LENGTH;
@@ -206,7 +199,7 @@ static int loop(struct generation *x, struct glim_usage *u, struct err *e)
         if (s->kv.length == s->kv.capacity)
             break;
         rc = speculate_append(&x->speculation, token, most - u->output_tok, e);
-        u->generate_ns = engine_now_ns() - begin;
+        u->generate_ns = now_ns() - begin;
     }
     speculate_end(&x->speculation);
     if (rc == 0)

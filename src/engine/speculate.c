@@ -61,26 +61,26 @@ static size_t make_drafts(struct speculation *x, int32_t *token, size_t n)
         return 0;
     /* Pairs of the last few tokens are part of the price, those of a time without drafts not. */
     const bool few = session_late_pairs(s) <= GLIM_DRAFTS_MAX;
-    uint64_t begin = engine_now_ns();
+    uint64_t begin = now_ns();
     if (session_catch_up(s, &ignored) != 0)
         return 0;
-    begin = few ? begin : engine_now_ns();
+    begin = few ? begin : now_ns();
     s->token[s->kv.length] = token[0];
     if (session_draft(s, token[0], n, choose, x, token + 1, NULL, &ignored) != 0)
         return 0;
-    x->last.draft_ns = (double)(engine_now_ns() - begin);
+    x->last.draft_ns = (double)(now_ns() - begin);
     return n;
 }
 
 /* A step of token[0] and n drafts; without them if one of their rows fails. */
 static int look(struct speculation *x, const int32_t *token, size_t n, struct err *e)
 {
-    const uint64_t begin = engine_now_ns();
+    const uint64_t begin = now_ns();
     if (n > 0 && session_look(x->s, token, n + 1, true, e) != 0)
         n = 0;
     if (n == 0 && session_look(x->s, token, 1, false, e) != 0)
         return e->code;
-    x->last.step_ns = (double)(engine_now_ns() - begin);
+    x->last.step_ns = (double)(now_ns() - begin);
     x->last.drafted = n;
     x->open = true;
     x->verifications += n > 0;
