@@ -29,12 +29,25 @@ struct pool {
     void *ctx;
     size_t n;
     atomic_size_t next;
+    /* the meter */
+    bool metered;
+    uint64_t since_ns, waited_ns;      /* waited: by the caller, for the others */
+    atomic_uint_least64_t worked_ns;   /* by the others */
 };
 
 static void drain(struct pool *p, int worker)
 {
     for (size_t i; (i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->n;)
         p->fn(p->ctx, i, worker);
+}
+
+/* A worker's share of a job. */
+static void work(struct pool *p, int worker)
+{
+    const uint64_t begin = p->metered ? now_ns() : 0;
+    drain(p, worker);
+    if (p->metered)
+        atomic_fetch_add_explicit(&p->worked_ns, now_ns() - begin, memory_order_relaxed);
 }
 
 static void *worker_main(void *arg)
@@ -50,7 +63,7 @@ static void *worker_main(void *arg)
             break;
         seen = p->job;
         pthread_mutex_unlock(&p->lock);
-        drain(p, self->index);
+        work(p, self->index);
         pthread_mutex_lock(&p->lock);
         if (--p->busy == 0)
             pthread_cond_signal(&p->done);
@@ -127,8 +140,25 @@ void pool_for(struct pool *p, size_t n, pool_fn *fn, void *ctx)
     pthread_cond_broadcast(&p->wake);
     pthread_mutex_unlock(&p->lock);
     drain(p, 0);
+    const uint64_t begin = p->metered ? now_ns() : 0;
     pthread_mutex_lock(&p->lock);
     while (p->busy > 0)
         pthread_cond_wait(&p->done, &p->lock);
     pthread_mutex_unlock(&p->lock);
+    p->waited_ns += p->metered ? now_ns() - begin : 0;
+}
+
+void pool_meter(struct pool *p, bool on)
+{
+    p->metered = on;
+    p->since_ns = now_ns();
+    p->waited_ns = 0;
+    atomic_store_explicit(&p->worked_ns, 0, memory_order_relaxed);
+}
+
+uint64_t pool_idle_ns(const struct pool *p, uint64_t now)
+{
+    const uint64_t others = (uint64_t)(p->threads - 1) * (now - p->since_ns),
+                   worked = atomic_load_explicit(&p->worked_ns, memory_order_relaxed);
+    return p->metered ? others - min_u64(worked, others) + p->waited_ns : 0;
 }

@@ -9,7 +9,9 @@
 #ifndef GLIM_BASE_POOL_H
 #define GLIM_BASE_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -22,5 +24,12 @@ int pool_new(struct pool **out, int threads, struct err *e);
 void pool_free(struct pool *p);
 int pool_threads(const struct pool *p);
 void pool_for(struct pool *p, size_t n, pool_fn *fn, void *ctx);
+
+/* The meter: how long threads have nothing to do. On, it starts at zero, and each thread reads the
+ * clock twice a job; off (as a pool begins), a job costs one comparison more. Between jobs only. */
+void pool_meter(struct pool *p, bool on);
+/* Since then, over all threads together and up to `now` (now_ns): waiting for a job, for its end or
+ * for what the caller does alone. 0 while the meter is off. Between jobs only. */
+uint64_t pool_idle_ns(const struct pool *p, uint64_t now);
 
 #endif

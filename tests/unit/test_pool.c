@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/pool.h"
+#include "base/util.h"
 
 enum { THREADS_MAX = 16, N_MAX = 3000 };
 
@@ -148,6 +149,48 @@ static void test_jobs_see_each_other(void **state)
     pool_free(p);
 }
 
+static void rest_1_ms(void *ctx, size_t i, int worker)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    (void)ctx;
+    (void)i;
+    (void)worker;
+    nanosleep(&pause, NULL);
+}
+
+/* What was worked and what was idle cannot be more than all the time that all threads had. */
+static void test_meter(void **state)
+{
+    (void)state;
+    enum { MS = 1000000, THREADS = 3, ITEMS = 60 };
+    struct pool *const p = pool_of(THREADS);
+    assert_int_equal(pool_idle_ns(p, now_ns()), 0);
+    uint64_t begin = now_ns();
+    pool_meter(p, true);
+    pool_for(p, 1, rest_1_ms, NULL); /* the caller alone */
+    uint64_t now = now_ns();
+    assert_in_range(pool_idle_ns(p, now), (THREADS - 1) * MS, (THREADS - 1) * (now - begin));
+    begin = now;
+    pool_meter(p, true);
+    pool_for(p, ITEMS, rest_1_ms, NULL);
+    now = now_ns();
+    assert_in_range(pool_idle_ns(p, now), 0, THREADS * (now - begin) - ITEMS * MS);
+    pool_meter(p, false);
+    assert_int_equal(pool_idle_ns(p, now_ns()), 0);
+    pool_free(p);
+}
+
+/* A pool of one is never idle: what the caller does between jobs is work. */
+static void test_meter_of_one(void **state)
+{
+    (void)state;
+    struct pool *const p = pool_of(1);
+    pool_meter(p, true);
+    pool_for(p, 3, rest_1_ms, NULL);
+    assert_int_equal(pool_idle_ns(p, now_ns()), 0);
+    pool_free(p);
+}
+
 static void test_refuses_counts(void **state)
 {
     (void)state;
@@ -184,6 +227,8 @@ int main(void)
         cmocka_unit_test(test_one_thread_is_a_loop),
         cmocka_unit_test(test_waits_for_the_slowest),
         cmocka_unit_test(test_jobs_see_each_other),
+        cmocka_unit_test(test_meter),
+        cmocka_unit_test(test_meter_of_one),
         cmocka_unit_test(test_refuses_counts),
         cmocka_unit_test(test_lifetimes),
     };
