@@ -384,6 +384,28 @@ struct glim_usage {
 GLIM_API int glim_generate(glim_session *s, const struct glim_generate *g, struct glim_usage *usage,
                            struct glim_error *e);
 
+/* ---- time ---- */
+
+/* Where a model's time goes, all sessions together. */
+struct glim_stage {
+    const char *name; /* "attention", "indexer", "router", "experts" ...; static storage */
+    /* Of the time that passed in it: the threads worked, or waited for each other or for what one
+     * does alone; the mean over the threads. All stages together are the time that passed. */
+    uint64_t work_ns, wait_ns;
+    uint64_t bytes_per_token, parameters; /* of weights that one token reads there */
+};
+enum { GLIM_STAGES_MAX = 16 };
+struct glim_stages {
+    size_t stages;
+    struct glim_stage stage[GLIM_STAGES_MAX];
+};
+
+/* Starts the clock of the stages at zero, or stops it. It costs under a microsecond a layer; off,
+ * as it is at first, nothing. */
+GLIM_API void glim_model_clock(glim_model *m, bool on);
+/* Since the clock was started; all times are 0 while it is off. */
+GLIM_API void glim_model_stages(glim_model *m, struct glim_stages *out);
+
 /* ---- machine ---- */
 
 struct glim_machine {

@@ -28,6 +28,7 @@ struct glim_model {
     struct weights weights;
     struct model model;
     struct pool *pool;
+    struct stages stages; /* of all sessions */
     enum cpu_level isa;
     char name[NAME_BYTES];
     char schedule[MODEL_LAYERS_MAX + 1];
@@ -38,6 +39,7 @@ struct glim_model {
     uint64_t expert_bytes;      /* of one routed expert, the mean */
     uint64_t always_read_bytes; /* weight bytes every token reads */
     uint64_t embed_bytes;
+    uint64_t stage_bytes[STAGE_COUNT], stage_parameters[STAGE_COUNT]; /* that one token reads */
     int32_t stop_token[STOP_TOKENS_MAX];
     size_t stop_tokens;
     struct glim_sampling sampling;

@@ -85,6 +85,22 @@ static uint64_t active_part(const struct glim_model *m, enum tensor_group g, uin
     }
 }
 
+/* Where the weights of a group are read. */
+static enum stage group_stage(enum tensor_group g)
+{
+    switch (g) {
+    case GROUP_ATTENTION: return STAGE_ATTENTION;
+    case GROUP_INDEXER: return STAGE_INDEXER;
+    case GROUP_ROUTER: return STAGE_ROUTER;
+    case GROUP_EXPERTS: return STAGE_EXPERTS;
+    case GROUP_SHARED: return STAGE_SHARED;
+    case GROUP_DENSE: return STAGE_DENSE;
+    case GROUP_EMBEDDING: /* counts if it is the head too */
+    case GROUP_HEAD: return STAGE_HEAD;
+    default: return STAGE_REST;
+    }
+}
+
 static void sum_groups(struct glim_model *m)
 {
     struct glim_model_info *const x = &m->info;
@@ -94,6 +110,8 @@ static void sum_groups(struct glim_model *m)
         const uint64_t bytes = active_part(m, (enum tensor_group)g, p->bytes);
         x->active_parameters += p->active_parameters;
         x->bytes_per_token += bytes;
+        m->stage_bytes[group_stage((enum tensor_group)g)] += bytes;
+        m->stage_parameters[group_stage((enum tensor_group)g)] += p->active_parameters;
         if (g != GROUP_EXPERTS) {
             x->always_on_parameters += p->active_parameters;
             m->always_read_bytes += bytes;

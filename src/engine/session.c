@@ -78,6 +78,7 @@ static int init(struct glim_session *s, const struct glim_session_options *o, st
     if (kv_init(&s->kv, &l, context, e) != 0
         || forward_init(&s->forward, &s->model->model, s->model->pool, s->rows, context, e) != 0)
         return e->code;
+    s->forward.stages = &s->model->stages;
     return alloc_arrays(s, e);
 }
 

@@ -37,15 +37,18 @@ void block_run(struct forward *f, uint64_t layer, bool reuse_list)
     const struct layer *const l = &f->m->layer[layer];
     attention_input(f, l);
     mla_run(f, layer, reuse_list);
+    stages_enter(f->stages, STAGE_REST);
     tap(f, TAP_ATTN, layer, f->y);
     op_add(f, f->x, f->y, f->T, c->hidden);
 
     op_rmsnorm(f, f->h, f->x, l->ffn_norm, f->T, c->hidden, c->norm_eps);
     op_pack(f, &f->h_in, f->h, f->T, c->hidden);
+    stages_enter(f->stages, l->ffn_kind == FFN_DENSE ? STAGE_DENSE : STAGE_ROUTER);
     if (l->ffn_kind == FFN_DENSE)
         op_ffn(f, f->y, &l->dense);
     else
         moe_run(f, l);
+    stages_enter(f->stages, STAGE_REST);
     tap(f, TAP_FFN, layer, f->y);
     op_add(f, f->x, f->y, f->T, c->hidden);
     tap(f, TAP_BLOCK, layer, f->x);
@@ -53,6 +56,7 @@ void block_run(struct forward *f, uint64_t layer, bool reuse_list)
 
 static void begin(struct forward *f, const struct row *row, size_t T, enum kernel_role role)
 {
+    stages_enter(f->stages, STAGE_REST);
     f->row = row;
     f->T = T;
     f->role = role;
@@ -82,6 +86,14 @@ static int check_finite(struct forward *f, const float *v, const char *what, str
     return GLIM_OK;
 }
 
+/* The end of a step, with check_finite's result. */
+static int end(struct forward *f, const float *v, const char *what, struct err *e)
+{
+    const int rc = check_finite(f, v, what, e);
+    stages_enter(f->stages, STAGE_OUTSIDE);
+    return rc;
+}
+
 int forward_rows(struct forward *f, const struct row *row, size_t T, enum kernel_role role,
                  struct err *e)
 {
@@ -95,7 +107,7 @@ int forward_rows(struct forward *f, const struct row *row, size_t T, enum kernel
     if (c->knobs.mtp_prenorm)
         memcpy(f->prenorm, f->x, T * c->hidden * sizeof *f->x);
     tap(f, TAP_FINAL, c->layers, f->final);
-    return check_finite(f, f->final, "hidden state", e);
+    return end(f, f->final, "hidden state", e);
 }
 
 int forward_logits(struct forward *f, const float *hidden, size_t n, enum kernel_role role,
@@ -103,8 +115,10 @@ int forward_logits(struct forward *f, const float *hidden, size_t n, enum kernel
 {
     const struct model *const m = f->m;
     f->role = role;
+    stages_enter(f->stages, STAGE_HEAD);
     op_pack(f, &f->h_in, hidden, n, m->cfg.hidden);
     op_matmul(f, logits, m->head.rows, &f->h_in, n, &m->head);
+    stages_enter(f->stages, STAGE_OUTSIDE);
     for (size_t i = 0; i < n * m->head.rows; i++) {
         if (!isfinite(logits[i]))
             return err_set(e, GLIM_ENUMERIC, "logit %zu is %f, expected a finite number",
@@ -153,7 +167,7 @@ int forward_mtp(struct forward *f, const struct row *row, const float *hidden, s
     block_run(f, c->layers, reuse_list);
     freeze_lists(f);
     op_rmsnorm(f, f->mtp_out, f->x, f->m->mtp.head_norm, T, c->hidden, c->norm_eps);
-    return check_finite(f, f->mtp_out, "draft state", e);
+    return end(f, f->mtp_out, "draft state", e);
 }
 
 int forward_mtp_fill(struct forward *f, const struct row *row, const float *hidden, size_t T,
@@ -164,5 +178,5 @@ int forward_mtp_fill(struct forward *f, const struct row *row, const float *hidd
     mtp_input(f, hidden);
     attention_input(f, &f->m->layer[layer]);
     mla_fill(f, layer);
-    return check_finite(f, f->x, "draft input", e);
+    return end(f, f->x, "draft input", e);
 }

@@ -17,6 +17,7 @@
 #include "base/pool.h"
 #include "cache/kv.h"
 #include "model/bind.h"
+#include "model/stage.h"
 
 struct row {
     struct kv *kv;
@@ -101,6 +102,7 @@ struct forward {
 
     tap_fn *tap;
     void *tap_ctx;
+    struct stages *stages; /* the owner's clock; may be NULL */
 };
 
 /* A NaN among scores would be passed over in silence: the places that choose look for it. */

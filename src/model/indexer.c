@@ -88,6 +88,7 @@ static void project_keys(struct forward *f, const struct indexer *x)
 void indexer_fill(struct forward *f, uint64_t layer)
 {
     struct job j = {f, layer, true};
+    stages_enter(f->stages, STAGE_INDEXER);
     project_keys(f, &f->m->layer[layer].index);
     pool_for(f->pool, f->T, finish_row, &j);
 }
@@ -96,6 +97,7 @@ void indexer_run(struct forward *f, uint64_t layer, bool keep_list)
 {
     const struct model_config *const c = &f->m->cfg;
     const struct indexer *const x = &f->m->layer[layer].index;
+    stages_enter(f->stages, STAGE_INDEXER);
     op_matmul(f, f->qi, c->index_heads * c->index_dim, &f->v_in, f->T, &x->q_b);
     project_keys(f, x);
     op_matmul(f, f->wi, c->index_heads, &f->h_in, f->T, &x->proj);

@@ -209,6 +209,7 @@ void mla_fill(struct forward *f, uint64_t layer)
 {
     const struct layer *const l = &f->m->layer[layer];
     struct job j = {.f = f, .layer = layer, .keys_only = true};
+    stages_enter(f->stages, STAGE_ATTENTION);
     project_latent(f, l);
     pool_for(f->pool, f->T, finish_row, &j);
     if (l->index_kind == INDEX_FULL)
@@ -221,11 +222,13 @@ void mla_run(struct forward *f, uint64_t layer, bool reuse_list)
     const struct layer *const l = &f->m->layer[layer];
     struct job j = {.f = f, .layer = layer};
     j.scale = (float)(1.0 / sqrt((double)(c->nope_dim + c->rope_dim)));
+    stages_enter(f->stages, STAGE_ATTENTION);
     project_queries(f, l);
     project_latent(f, l);
     pool_for(f->pool, f->T, finish_row, &j);
     if (l->index_kind == INDEX_FULL)
         indexer_run(f, layer, reuse_list);
+    stages_enter(f->stages, STAGE_ATTENTION);
     attend_expanded(&j);
     pool_for(f->pool, f->T * c->heads, absorbed_item, &j);
     op_pack(f, &f->v_in, f->att, f->T, c->heads * c->v_dim);

@@ -197,6 +197,7 @@ void moe_run(struct forward *f, const struct layer *l)
     struct route_job r = {f, l};
     pool_for(f->pool, f->T, route_row, &r);
     group_pairs(f, l);
+    stages_enter(f->stages, STAGE_EXPERTS);
     struct expert_job j = cut(f, c->expert_width);
     pool_for(f->pool, f->items * j.blocks, gate_up_item, &j);
     op_pack(f, &f->act_in, f->ex_act, f->T * c->experts_used, c->expert_width);
@@ -205,10 +206,12 @@ void moe_run(struct forward *f, const struct layer *l)
     for (size_t i = 0; i < f->items; i++)
         experts_release(f->experts, f->item[i].lease);
 
+    stages_enter(f->stages, STAGE_SHARED);
     if (c->shared_experts)
         op_ffn(f, f->y, &l->shared);
     else
         memset(f->y, 0, f->T * c->hidden * sizeof *f->y);
+    stages_enter(f->stages, STAGE_EXPERTS);
     invert_pairs(f);
     pool_for(f->pool, f->T, combine_row, &j);
     op_add(f, f->y, f->h, f->T, c->hidden);
