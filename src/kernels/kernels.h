@@ -43,6 +43,18 @@ enum kernel_role { ROLE_PREFILL, ROLE_DECODE };
 /* Element types of cached rows. */
 enum kv_type { KV_F32, KV_F16, KV_BF16, KV_TYPE_COUNT };
 
+/* Queries that attend to the same rows. A row is elements of one type: its first Dk are the key,
+ * Dv from v_at on the value; the two may overlap, as they do in a latent cache. */
+struct attend {
+    const float *q; /* M vectors of Dk, q_stride apart */
+    size_t M, q_stride;
+    const void *const *row; /* [n[M-1]] */
+    const uint32_t *n;      /* [M] query m sees the first n[m] rows; n[0] >= 1, not falling */
+    size_t Dk, v_at, Dv;
+    enum kv_type type;
+    float scale;
+};
+
 struct kernels {
     const char *level; /* "baseline" ... */
 
@@ -104,28 +116,18 @@ struct kernels {
     void (*kv_store)(void *dst, const float *x, size_t n, enum kv_type t);
     void (*kv_load)(float *y, const void *src, size_t n, enum kv_type t);
 
-    /* Indexer: s[i] = sum_h w[h] * relu(scale * <q[h,:], k_i>), k_i = row[i] ([Di] in type t).
-     * s [n], q [Hi, Di], w [Hi], row [n]; scratch: [Di]. */
-    void (*index_score)(float *s, const float *q, const float *w, const void *const *row, size_t n,
-                        size_t Hi, size_t Di, float scale, enum kv_type t, float *scratch);
+    /* Indexer: s[t*s_stride + i] = sum_h w[t,h] * relu(scale * <q[t,h,:], k_i>), where k_i is
+     * row[i] ([Di] in type kt). q [T,Hi,Di], w [T,Hi], row [n].
+     * scratch: index_bytes(Di), at a multiple of 64. */
+    size_t (*index_bytes)(size_t Di);
+    void (*index_score)(float *s, size_t s_stride, const float *q, const float *w, size_t T,
+                        const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
+                        enum kv_type kt, void *scratch);
 
-    /* Absorbed attention of one query and one head over n >= 1 cached rows of
-     * [Rk latent c | Dr rope key kr] in type t:
-     *   p = softmax_i(scale * (<u, c_i> + <qr, kr_i>));  o[Rk] = sum_i p_i c_i
-     * u [Rk], qr [Dr]; row [n]. p: [n] floats, scratch: [Rk + Dr] floats, acc: [Rk] doubles. */
-    void (*mla_absorbed)(float *o, const float *u, const float *qr, const void *const *row,
-                         size_t n, size_t Rk, size_t Dr, float scale, enum kv_type t, float *p,
-                         float *scratch, double *acc);
-
-    /* Un-absorbed attention of one query and one head, with expanded keys k [*, Dn] and values
-     * v [*, Dv]; the rope keys come from the cached rows:
-     *   p = softmax_i(scale * (<qn, k_j> + <qr, kr_i>));  o[Dv] = sum_i p_i v_j,  j = idx[i]
-     * qn [Dn], qr [Dr]; row [n], n >= 1, its i-th belongs to idx[i]; idx [n], or NULL for j = i.
-     * p: [n] floats, scratch: [Rk + Dr] floats, acc: [Dv] doubles. */
-    void (*mla_expanded)(float *o, const float *qn, const float *qr, const float *k, const float *v,
-                         const int32_t *idx, const void *const *row, size_t n, size_t Dn, size_t Rk,
-                         size_t Dr, size_t Dv, float scale, enum kv_type t, float *p,
-                         float *scratch, double *acc);
+    /* p = softmax_i(scale * <q_m, key_i>) over i < n[m];  o[m*o_stride + d] = sum_i p_i value_i[d].
+     * scratch: attend_bytes of the row's elements and the most rows, at a multiple of 64. */
+    size_t (*attend_bytes)(size_t dim, size_t n);
+    void (*attend)(float *o, size_t o_stride, const struct attend *a, void *scratch);
 };
 
 /* Fills every entry for the best level that is <= max. */

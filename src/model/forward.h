@@ -37,14 +37,32 @@ struct packed {
     const void **row; /* [rows] each [pack_bytes(width)] */
 };
 
+/* Absorbed attention works on tiles of rows and blocks of heads; the indexer on tiles of rows and
+ * blocks of keys. */
+enum { ABSORB_ROWS = 16, ABSORB_HEADS = 16, INDEX_ROWS = 4, INDEX_KEYS = 256 };
+
+/* The best positions so far of one row, rising, and those that may join them. */
+struct candidates {
+    float *score;     /* [2 Kt + INDEX_KEYS] */
+    int32_t *pos;     /* the same */
+    size_t n;
+    float least;      /* scores at or below have lost */
+};
+
 struct scratch { /* one a worker */
-    void *packed;        /* one vector of max(Rk, Dn) */
-    float *wrow;         /* [widest matrix row], [Rk, Dn]: decoded weights */
-    float *score, *aux;  /* [context] */
-    float *vec;          /* [2 Rk + Dr + Dn + Dv + Di] */
-    double *acc;         /* [KERNEL_LANES, max(Rk, Dv, Dn)] */
-    const void **ptr;    /* [context] */
-    float *k_exp, *v_exp; /* [expand_max, Dn] [expand_max, Dv] */
+    void *packed[ABSORB_ROWS]; /* each a vector of max(Rk, Dn) */
+    float *wrow;          /* [widest matrix row], [Rk, Dn]: decoded weights */
+    float *vec;           /* [ABSORB_ROWS, max(Dn, Dv)] */
+    float *u, *o;         /* [ABSORB_ROWS, ABSORB_HEADS, Rk + Dr] and [.., Rk] */
+    double *acc;          /* [KERNEL_LANES, max(Rk, Dn)] */
+    void *attend, *index; /* of the kernels of these names */
+    const void **ptr;     /* [context] */
+    uint32_t *seen;       /* [max(T, ABSORB_HEADS)] */
+    float *expanded;      /* [expand_max, Dn + Dr + Dv] */
+    float *score;         /* [INDEX_ROWS, INDEX_KEYS] */
+    struct candidates best[INDEX_ROWS];
+    int32_t *order;       /* [Kt] */
+    float *aux;           /* [2 Kt + INDEX_KEYS] */
 };
 
 struct moe_item { /* rows of one step that go to one expert */
@@ -153,6 +171,7 @@ void op_ffn(struct forward *f, float *y, const struct ffn *w); /* of f->h_in */
 void block_run(struct forward *f, uint64_t layer, bool reuse_list);  /* one decoder layer on f->x */
 void mla_run(struct forward *f, uint64_t layer, bool reuse_list);    /* f->h_in -> f->y */
 void mla_fill(struct forward *f, uint64_t layer);  /* f->h_in -> the layer's cache, no more */
+void attend_run(struct forward *f, uint64_t layer); /* f->q, cache, f->pick -> f->att */
 /* f->h_in, the query latent in f->v_in -> index keys in the cache, and the lists f->pick unless
  * they are to be kept. */
 void indexer_run(struct forward *f, uint64_t layer, bool keep_list);

@@ -17,6 +17,9 @@
 #include "model/forward.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "base/util.h"
 
 struct job {
     struct forward *f;
@@ -52,31 +55,95 @@ static void finish_row(void *ctx, size_t t, int worker)
     }
 }
 
-static void pick_row(void *ctx, size_t t, int worker)
+/* Of more candidates than wanted, the best; they keep their order. */
+static void keep_best(const struct forward *f, struct candidates *b, size_t want, struct scratch *s)
+{
+    if (b->n <= want)
+        return;
+    f->m->kernels.topk(s->order, want, b->score, b->n, s->aux);
+    b->least = INFINITY;
+    for (size_t i = 0; i < want; i++) {
+        b->score[i] = b->score[s->order[i]];
+        b->pos[i] = b->pos[s->order[i]];
+        b->least = fminf(b->least, b->score[i]);
+    }
+    b->n = want;
+}
+
+/* n scores of the positions from `first` on. A score that equals the least that is kept loses:
+ * its position is higher. */
+static void add_scores(struct forward *f, struct candidates *b, size_t want, const float *score,
+                       uint64_t first, size_t n)
+{
+    bool finite = true;
+    for (size_t i = 0; i < n; i++) {
+        b->score[b->n] = score[i];
+        b->pos[b->n] = (int32_t)(first + i);
+        b->n += score[i] > b->least || b->n < want;
+        finite = finite && isfinite(score[i]);
+    }
+    if (!finite)
+        atomic_store(&f->fault, FAULT_INDEXER);
+}
+
+/* The lists of rows [t, t + T) of one cache, from one walk over its keys: no row of scores is ever
+ * stored, only those that may be among the best. */
+static void pick_rows(const struct job *j, size_t t, size_t T, struct scratch *s)
+{
+    struct forward *const f = j->f;
+    const struct model_config *const c = &f->m->cfg;
+    const struct kv *const kv = f->row[t].kv;
+    const size_t want = f->picks_max, keys = f->row[t + T - 1].pos + 1;
+    for (size_t i = 0; i < T; i++) {
+        s->best[i].n = 0;
+        s->best[i].least = -INFINITY;
+    }
+    for (size_t first = 0; first < keys; first += INDEX_KEYS) {
+        const size_t n = min_u64(INDEX_KEYS, keys - first);
+        for (size_t i = 0; i < n; i++)
+            s->ptr[i] = kv_index(kv, j->layer, first + i);
+        f->m->kernels.index_score(s->score, INDEX_KEYS, f->qi + t * c->index_heads * c->index_dim,
+                                  f->wi + t * c->index_heads, T, s->ptr, n, c->index_heads,
+                                  c->index_dim, (float)(1.0 / sqrt((double)c->index_dim)), kv->type,
+                                  s->index);
+        for (size_t i = 0; i < T; i++) {
+            const uint64_t own = f->row[t + i].pos + 1;
+            if (first < own)
+                add_scores(f, &s->best[i], want, s->score + i * INDEX_KEYS, first,
+                           min_u64(n, own - first));
+            if (s->best[i].n > 2 * want)
+                keep_best(f, &s->best[i], want, s);
+        }
+    }
+    for (size_t i = 0; i < T; i++) {
+        keep_best(f, &s->best[i], want, s);
+        f->picked[t + i] = (uint32_t)s->best[i].n;
+        memcpy(f->pick + (t + i) * want, s->best[i].pos, s->best[i].n * sizeof *f->pick);
+    }
+}
+
+/* Does this row see more than it may attend to? */
+static bool row_chooses(const struct forward *f, size_t t)
+{
+    return f->row[t].pos >= f->picks_max || f->m->cfg.knobs.index_always;
+}
+
+/* A tile of rows: those of one cache walk over its keys together. */
+static void pick_item(void *ctx, size_t item, int worker)
 {
     const struct job *const j = ctx;
     struct forward *const f = j->f;
-    const struct model_config *const c = &f->m->cfg;
-    const struct kernels *const k = &f->m->kernels;
-    const struct row *const r = &f->row[t];
-    struct scratch *const s = &f->scratch[worker];
-    const size_t n = r->pos + 1;
-
-    if (n <= f->picks_max && !c->knobs.index_always) {
-        f->picked[t] = PICK_ALL;
-        return;
+    const size_t last = min_u64(f->T, (item + 1) * INDEX_ROWS);
+    for (size_t t = item * INDEX_ROWS, end; t < last; t = end) {
+        end = t + 1;
+        if (!row_chooses(f, t)) {
+            f->picked[t] = PICK_ALL;
+            continue;
+        }
+        while (end < last && f->row[end].kv == f->row[t].kv && row_chooses(f, end))
+            end++;
+        pick_rows(j, t, end - t, &f->scratch[worker]);
     }
-    for (size_t i = 0; i < n; i++)
-        s->ptr[i] = kv_index(r->kv, j->layer, i);
-    k->index_score(s->score, f->qi + t * c->index_heads * c->index_dim, f->wi + t * c->index_heads,
-                   s->ptr, n, c->index_heads, c->index_dim,
-                   (float)(1.0 / sqrt((double)c->index_dim)), r->kv->type, s->vec);
-    for (size_t i = 0; i < n; i++) {
-        if (!isfinite(s->score[i]))
-            atomic_store(&f->fault, FAULT_INDEXER);
-    }
-    f->picked[t] = (uint32_t)(n < f->picks_max ? n : f->picks_max);
-    k->topk(f->pick + t * f->picks_max, f->picked[t], s->score, n, s->aux);
 }
 
 static void project_keys(struct forward *f, const struct indexer *x)
@@ -104,5 +171,5 @@ void indexer_run(struct forward *f, uint64_t layer, bool keep_list)
     struct job j = {f, layer, false};
     pool_for(f->pool, f->T, finish_row, &j);
     if (!keep_list)
-        pool_for(f->pool, f->T, pick_row, &j); /* after all keys of the step are in their caches */
+        pool_for(f->pool, ceil_div_u64(f->T, INDEX_ROWS), pick_item, &j); /* after all keys of the step are in their caches */
 }

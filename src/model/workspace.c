@@ -75,24 +75,47 @@ static uint64_t decoded_weights(const struct model_config *c)
     return max_u64(widest_row(c), c->kv_rank * c->nope_dim);
 }
 
-static void lay_out_scratch(struct forward *f, uint64_t *n, int threads)
+static void take_candidates(struct forward *f, uint64_t *n, struct scratch *s)
+{
+    const uint64_t room = 2 * f->picks_max + INDEX_KEYS;
+    for (size_t i = 0; i < INDEX_ROWS; i++) {
+        s->best[i].score = take(f, n, room, sizeof(float));
+        s->best[i].pos = take(f, n, room, sizeof(int32_t));
+    }
+    s->score = take(f, n, (uint64_t)INDEX_ROWS * INDEX_KEYS, sizeof(float));
+    s->order = take(f, n, f->picks_max, sizeof(int32_t));
+    s->aux = take(f, n, room, sizeof(float));
+}
+
+static struct scratch take_scratch(struct forward *f, uint64_t *n)
 {
     const struct model_config *const c = &f->m->cfg;
-    const uint64_t F = sizeof(float), S = f->context_max;
+    const struct kernels *const k = &f->m->kernels;
+    const uint64_t F = sizeof(float), S = f->context_max, pairs = ABSORB_ROWS * ABSORB_HEADS;
+    const uint64_t key = c->nope_dim + c->rope_dim, latent = c->kv_rank + c->rope_dim;
+    const size_t dim = max_u64(key + c->v_dim, latent);
+    struct scratch s;
+    for (size_t i = 0; i < ABSORB_ROWS; i++)
+        s.packed[i] = take(f, n, 1, k->pack_bytes((size_t)max_u64(c->kv_rank, c->nope_dim)));
+    s.wrow = take(f, n, decoded_weights(c), F);
+    s.vec = take(f, n, ABSORB_ROWS * max_u64(c->nope_dim, c->v_dim), F);
+    s.u = take(f, n, pairs * latent, F);
+    s.o = take(f, n, pairs * c->kv_rank, F);
+    s.acc = take(f, n, KERNEL_LANES * max_u64(c->kv_rank, c->nope_dim), sizeof(double));
+    s.attend = take(f, n, 1, k->attend_bytes(dim, S));
+    s.index = take(f, n, 1, k->index_bytes(c->index_dim));
+    s.ptr = take(f, n, S, sizeof *s.ptr);
+    s.seen = take(f, n, max_u64(f->rows_max, ABSORB_HEADS), sizeof *s.seen);
+    s.expanded = take(f, n, f->expand_max * (key + c->v_dim), F);
+    take_candidates(f, n, &s);
+    return s;
+}
+
+static void lay_out_scratch(struct forward *f, uint64_t *n, int threads)
+{
     f->scratch = take(f, n, (uint64_t)threads, sizeof *f->scratch);
     for (int i = 0; i < threads; i++) {
-        struct scratch s;
-        s.wrow = take(f, n, decoded_weights(c), F);
-        s.packed =
-            take(f, n, 1, f->m->kernels.pack_bytes((size_t)max_u64(c->kv_rank, c->nope_dim)));
-        s.score = take(f, n, S, F);
-        s.aux = take(f, n, S, F);
-        s.vec = take(f, n, 2 * c->kv_rank + c->rope_dim + c->nope_dim + c->v_dim + c->index_dim, F);
-        s.acc = take(f, n, KERNEL_LANES * max_u64(c->kv_rank, max_u64(c->v_dim, c->nope_dim)),
-                     sizeof(double));
-        s.ptr = take(f, n, S, sizeof *s.ptr);
-        s.k_exp = take(f, n, f->expand_max * c->nope_dim, F);
-        s.v_exp = take(f, n, f->expand_max * c->v_dim, F);
+        const struct scratch s = take_scratch(f, n);
         if (f->arena.base)
             f->scratch[i] = s;
     }

@@ -167,25 +167,38 @@ static long double dot_of(const float *a, const float *b, size_t n, long double 
 }
 
 /* ---- indexer ---- */
-static void index_case(struct check *c, size_t n, size_t Hi, size_t Di, enum kv_type t)
+static void index_one(const struct check *c, const struct rows *k, const float *q, const float *w,
+                      size_t Hi, float scale, size_t i, float got)
+{
+    long double want = 0, sum = 0, tol = 0x1p-149L;
+    for (size_t h = 0; h < Hi; h++) {
+        long double parts = 0;
+        const long double d = dot_of(q + h * k->dim, k->values + i * k->dim, k->dim, &parts);
+        const long double weight = (long double)w[h] * (long double)scale;
+        want += d > 0 ? weight * d : 0;
+        sum += d > 0 ? fabsl(weight * d) : 0;
+        tol += fabsl(weight) * check_sum_bound(c, 0, parts, k->dim);
+    }
+    check_close("index_score", k->dim, i, got, want, tol + check_sum_bound(c, want, sum, Hi));
+}
+
+/* T rows of queries against n keys; the last alone, and against each key alone, gives its bits. */
+static void index_case(struct check *c, size_t T, size_t n, size_t Hi, size_t Di, enum kv_type t)
 {
     const struct rows k = random_rows(c, n, Di, t);
-    const float *const q = check_random(c, Hi * Di, 2), *const w = check_random(c, Hi, 2);
-    float *const s = check_f32(c, n), *const scratch = check_f32(c, Di);
+    const float *const q = check_random(c, T * Hi * Di, 2), *const w = check_random(c, T * Hi, 2);
+    const size_t stride = n + rng_below(&c->rng, 3);
+    float *const s = check_f32(c, T * stride), *const again = check_f32(c, n);
+    void *const scratch = check_scratch(c, c->k.index_bytes(Di));
     const float scale = 1.0f / sqrtf((float)Di);
-    c->k.index_score(s, q, w, k.at, n, Hi, Di, scale, t, scratch);
-    for (size_t i = 0; i < n; i++) {
-        long double want = 0, sum = 0, tol = 0x1p-149L;
-        for (size_t h = 0; h < Hi; h++) {
-            long double parts = 0;
-            const long double d = dot_of(q + h * Di, k.values + i * Di, Di, &parts);
-            const long double weight = (long double)w[h] * (long double)scale;
-            want += d > 0 ? weight * d : 0;
-            sum += d > 0 ? fabsl(weight * d) : 0;
-            tol += fabsl(weight) * check_sum_bound(c, 0, parts, Di);
-        }
-        check_close("index_score", Di, i, s[i], want, tol + check_sum_bound(c, want, sum, Hi));
-    }
+    c->k.index_score(s, stride, q, w, T, k.at, n, Hi, Di, scale, t, scratch);
+    for (size_t r = 0; r < T; r++)
+        for (size_t i = 0; i < n; i++)
+            index_one(c, &k, q + r * Hi * Di, w + r * Hi, Hi, scale, i, s[r * stride + i]);
+    const float *const last_q = q + (T - 1) * Hi * Di, *const last_w = w + (T - 1) * Hi;
+    for (size_t i = 0; i < n; i++)
+        c->k.index_score(again + i, 1, last_q, last_w, 1, k.at + i, 1, Hi, Di, scale, t, scratch);
+    check_same("index_score of one key", n, again, s + (T - 1) * stride, n);
     free(k.at);
     check_release(c, "index_score");
 }
@@ -193,19 +206,23 @@ static void index_case(struct check *c, size_t n, size_t Hi, size_t Di, enum kv_
 /* A NaN in a key shows in its score and in no other. */
 static void index_poison(struct check *c)
 {
-    float key[2][4] = {{1, 2, 3, 4}, {1, NAN, 3, 4}}, s[2], scratch[4];
+    float key[2][4] = {{1, 2, 3, 4}, {1, NAN, 3, 4}}, s[2];
     const float q[8] = {1, 1, 1, 1, -1, -1, -1, -1}, w[2] = {1, -1};
     const void *const row[2] = {key[0], key[1]};
-    c->k.index_score(s, q, w, row, 2, 2, 4, 0.5f, KV_F32, scratch);
+    void *const scratch = check_scratch(c, c->k.index_bytes(4));
+    c->k.index_score(s, 2, q, w, 1, row, 2, 2, 4, 0.5f, KV_F32, scratch);
     assert_true(s[0] == 5 && isnan(s[1]));
+    check_release(c, "index_score");
 }
 
 static void check_index(struct check *c)
 {
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         for (size_t Di = 1; Di <= 129; Di++)
-            index_case(c, rng_below(&c->rng, 6), rng_below(&c->rng, 5), Di, kinds[i]);
-        index_case(c, 100, 32, 128, kinds[i]);
+            index_case(c, 1 + rng_below(&c->rng, 3), rng_below(&c->rng, 40),
+                       rng_below(&c->rng, 5), Di, kinds[i]);
+        index_case(c, 1, 100, 32, 128, kinds[i]);
+        index_case(c, 4, 70, 64, 128, kinds[i]);
     }
     index_poison(c);
 }
@@ -213,185 +230,129 @@ static void check_index(struct check *c)
 /* ---- attention ---- */
 enum { KEYS_MAX = 512 };
 
-/* What both forms share: scores in, weighted sum out. */
 struct naive {
-    long double score[KEYS_MAX], error[KEYS_MAX]; /* [n]; error = possible deviation of a score */
-    long double p[KEYS_MAX];
-    size_t n;
+    long double score[KEYS_MAX], p[KEYS_MAX];
+    long double worst; /* possible deviation of a score */
 };
 
-static void naive_softmax(struct naive *a)
+static void naive_weights(const struct check *c, struct naive *a, const struct rows *r,
+                          const float *q, size_t n, size_t Dk, float scale)
 {
     long double max = -INFINITY, sum = 0;
-    for (size_t i = 0; i < a->n; i++)
+    a->worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        long double parts = 0;
+        const long double dot = dot_of(q, r->values + i * r->dim, Dk, &parts);
+        const long double error = (long double)scale * check_sum_bound(c, dot, parts, Dk);
+        a->score[i] = (long double)scale * dot;
         max = a->score[i] > max ? a->score[i] : max;
-    for (size_t i = 0; i < a->n; i++)
+        a->worst = error > a->worst ? error : a->worst;
+    }
+    for (size_t i = 0; i < n; i++)
         sum += a->p[i] = expl(a->score[i] - max);
-    for (size_t i = 0; i < a->n; i++)
+    for (size_t i = 0; i < n; i++)
         a->p[i] /= sum;
 }
 
-static void naive_score(const struct check *c, struct naive *a, size_t i, float scale,
-                        long double dot, long double parts, size_t n)
-{
-    a->score[i] = (long double)scale * dot;
-    a->error[i] = (long double)scale * check_sum_bound(c, dot, parts, n);
-}
-
 /* A score off by d moves its weight by the factor e^d, and the sum by no more. */
-static void check_output(const struct check *c, const char *what, const struct naive *a,
-                         const float *o, const float *(*value)(const void *ctx, size_t i),
-                         const void *ctx, size_t dim)
+static void check_output(const struct check *c, const struct naive *a, const struct rows *r,
+                         const float *o, size_t n, size_t v_at, size_t Dv)
 {
-    long double worst = 0;
-    for (size_t i = 0; i < a->n; i++)
-        worst = a->error[i] > worst ? a->error[i] : worst;
-    for (size_t d = 0; d < dim; d++) {
+    for (size_t d = 0; d < Dv; d++) {
         long double want = 0, sum = 0;
-        for (size_t i = 0; i < a->n; i++) {
-            want += a->p[i] * (long double)value(ctx, i)[d];
-            sum += a->p[i] * fabsl((long double)value(ctx, i)[d]);
+        for (size_t i = 0; i < n; i++) {
+            const long double v = (long double)r->values[i * r->dim + v_at + d];
+            want += a->p[i] * v;
+            sum += a->p[i] * fabsl(v);
         }
-        const long double weights = sum * (2.5L * worst + 0x1p-21L);
-        check_close(what, a->n, d, o[d], want, weights + check_sum_bound(c, want, sum, a->n));
+        const long double weights = sum * (2.5L * a->worst + 0x1p-21L);
+        check_close("attend", n, d, o[d], want, weights + check_sum_bound(c, want, sum, n));
     }
 }
 
-static const float *row_value(const void *ctx, size_t i)
-{
-    const struct rows *const r = ctx;
-    return r->values + i * r->dim;
-}
+/* A case: M queries over at most n rows, the value at v_at of a row of max(Dk, v_at + Dv). */
+struct shape {
+    size_t M, n, Dk, v_at, Dv;
+    enum kv_type t;
+    bool rising; /* query m sees more than the one before */
+};
 
-static void absorbed_case(struct check *c, size_t n, size_t Rk, size_t Dr, enum kv_type t)
+static void attend_case(struct check *c, struct shape x)
 {
-    static struct naive a;
-    const struct rows r = random_rows(c, n, Rk + Dr, t);
-    const float *const u = check_random(c, Rk, 1), *const qr = check_random(c, Dr, 1);
-    float *const o = check_f32(c, Rk), *const p = check_f32(c, n);
-    float *const scratch = check_f32(c, Rk + Dr);
-    double *const acc = check_f64(c, Rk);
-    const float scale = 1.0f / sqrtf((float)(Rk + Dr));
-    a.n = n;
-    for (size_t i = 0; i < n; i++) {
-        long double parts = 0, dot = dot_of(u, row_value(&r, i), Rk, &parts);
-        dot += dot_of(qr, row_value(&r, i) + Rk, Dr, &parts);
-        naive_score(c, &a, i, scale, dot, parts, Rk + Dr);
+    static struct naive naive;
+    const struct rows r = random_rows(c, x.n, x.v_at + x.Dv > x.Dk ? x.v_at + x.Dv : x.Dk, x.t);
+    const size_t q_stride = x.Dk + rng_below(&c->rng, 5), o_stride = x.Dv + rng_below(&c->rng, 5);
+    const float *const q = check_random(c, x.M * q_stride, 1);
+    float *const o = check_f32(c, x.M * o_stride), *const again = check_f32(c, x.Dv);
+    uint32_t *const n = calloc(x.M, sizeof *n);
+    void *const scratch = check_scratch(c, c->k.attend_bytes(r.dim, x.n));
+    for (size_t m = 0; m < x.M; m++)
+        n[m] = (uint32_t)(x.rising ? 1 + (x.n - 1) * m / x.M : x.n);
+    struct attend a = {q, x.M, q_stride, r.at, n, x.Dk, x.v_at, x.Dv, x.t,
+                       1.0f / sqrtf((float)x.Dk)};
+    c->k.attend(o, o_stride, &a, scratch);
+    for (size_t m = 0; m < x.M; m++) {
+        naive_weights(c, &naive, &r, q + m * q_stride, n[m], x.Dk, a.scale);
+        check_output(c, &naive, &r, o + m * o_stride, n[m], x.v_at, x.Dv);
+        a.q = q + m * q_stride; /* alone: the same bits */
+        a.M = 1;
+        a.n = n + m;
+        c->k.attend(again, x.Dv, &a, scratch);
+        check_same("attend of one query", n[m], again, o + m * o_stride, x.Dv);
     }
-    naive_softmax(&a);
-    c->k.mla_absorbed(o, u, qr, r.at, n, Rk, Dr, scale, t, p, scratch, acc);
-    check_output(c, "mla_absorbed", &a, o, row_value, &r, Rk);
+    free(n);
     free(r.at);
-    check_release(c, "mla_absorbed");
+    check_release(c, "attend");
 }
 
 /* One score far above all others: its weight is exactly 1, the output exactly its row. */
-static void absorbed_chooses(struct check *c, size_t n, enum kv_type t)
+static void attend_chooses(struct check *c, size_t n, enum kv_type t)
 {
-    enum { RK = 33, DR = 4 };
-    const struct rows r = random_rows(c, n, RK + DR, t);
-    float *const u = check_f32(c, RK), *const qr = check_f32(c, DR), *const o = check_f32(c, RK);
-    float *const p = check_f32(c, n), *const scratch = check_f32(c, RK + DR);
-    double *const acc = check_f64(c, RK);
-    memset(u, 0, RK * sizeof *u);
-    memset(qr, 0, DR * sizeof *qr);
-    qr[DR - 1] = 1;
+    enum { DK = 37, DV = 33 };
+    const struct rows r = random_rows(c, n, DK, t);
+    float *const q = check_f32(c, DK), *const o = check_f32(c, DV);
+    void *const scratch = check_scratch(c, c->k.attend_bytes(DK, n));
+    memset(q, 0, DK * sizeof *q);
+    q[DK - 1] = 1;
     const size_t best = rng_below(&c->rng, n);
-    set_value(&r, best, RK + DR - 1, 256); /* all others are below 4 */
-    c->k.mla_absorbed(o, u, qr, r.at, n, RK, DR, 1, t, p, scratch, acc);
-    check_same("mla_absorbed with one choice", n, o, row_value(&r, best), RK);
+    const uint32_t seen = (uint32_t)n;
+    set_value(&r, best, DK - 1, 256); /* all others are below 4 */
+    const struct attend a = {q, 1, DK, r.at, &seen, DK, 0, DV, t, 1};
+    c->k.attend(o, DV, &a, scratch);
+    check_same("attend with one choice", n, o, r.values + best * r.dim, DV);
     free(r.at);
-    check_release(c, "mla_absorbed");
+    check_release(c, "attend");
 }
 
-/* A NaN in one cached row must reach every output that attends to it. */
-static const float row_good[4] = {1, 2, 3, 4}, row_nan[4] = {1, 2, NAN, 4};
-
-static void absorbed_poison(struct check *c)
+/* A NaN in one row must reach every output that attends to it, and no other. */
+static void attend_poison(struct check *c)
 {
-    const void *const at[2] = {row_good, row_nan};
-    const float q[2] = {1, -1};
-    float o[2], p[2], scratch[4];
-    double acc[2];
-    c->k.mla_absorbed(o, q, q, at, 2, 2, 2, 1, KV_F32, p, scratch, acc);
-    assert_true(isnan(o[0]) && isnan(o[1]));
+    static const float good[4] = {1, 2, 3, 4}, bad[4] = {1, 2, NAN, 4};
+    const void *const at[2] = {good, bad};
+    const float q[8] = {1, -1, 1, -1, 1, -1, 1, -1};
+    const uint32_t n[2] = {1, 2};
+    float o[4];
+    void *const scratch = check_scratch(c, c->k.attend_bytes(4, 2));
+    const struct attend a = {q, 2, 4, at, n, 4, 0, 2, KV_F32, 1};
+    c->k.attend(o, 2, &a, scratch);
+    assert_true(o[0] == 1 && o[1] == 2 && isnan(o[2]) && isnan(o[3]));
+    check_release(c, "attend");
 }
 
-static void expanded_poison(struct check *c)
+/* Latent rows (value inside the key) and expanded ones (value behind it). */
+static void check_attend(struct check *c)
 {
-    const void *const at[2] = {row_good, row_nan};
-    const float q[2] = {1, -1}, kv[4] = {1, 2, 3, 4};
-    float o[2], p[2], scratch[4];
-    double acc[2];
-    c->k.mla_expanded(o, q, q, kv, kv, NULL, at, 2, 2, 2, 2, 2, 1, KV_F32, p, scratch, acc);
-    assert_true(isnan(o[0]) && isnan(o[1]));
-}
-
-static void check_absorbed(struct check *c)
-{
-    absorbed_poison(c);
+    attend_poison(c);
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        for (size_t n = 1; n <= 129; n++)
-            absorbed_case(c, n, 1 + rng_below(&c->rng, 70), 2 * rng_below(&c->rng, 20), kinds[i]);
-        absorbed_case(c, 300, 512, 64, kinds[i]);
+        for (size_t n = 1; n <= 129; n++) {
+            const size_t Dk = 1 + rng_below(&c->rng, 70), M = 1 + rng_below(&c->rng, 9);
+            attend_case(c, (struct shape){M, n, Dk, 0, 1 + rng_below(&c->rng, Dk), kinds[i], false});
+            attend_case(c, (struct shape){M, n, Dk, Dk, 1 + rng_below(&c->rng, 70), kinds[i], true});
+        }
+        attend_case(c, (struct shape){16, 300, 576, 0, 512, kinds[i], false});
+        attend_case(c, (struct shape){40, 300, 256, 256, 256, kinds[i], true});
         for (size_t n = 1; n <= 20; n++)
-            absorbed_chooses(c, n, kinds[i]);
-    }
-}
-
-struct expanded {
-    const float *v;
-    const int32_t *idx;
-    size_t Dv;
-};
-
-static const float *expanded_value(const void *ctx, size_t i)
-{
-    const struct expanded *const e = ctx;
-    return e->v + (e->idx ? (size_t)e->idx[i] : i) * e->Dv;
-}
-
-/* n of `all` expanded rows, by index, or all of them in order. */
-static void expanded_case(struct check *c, size_t n, size_t all, bool indexed, size_t Dn, size_t Dr,
-                          size_t Dv, enum kv_type t)
-{
-    static struct naive a;
-    const size_t Rk = 1 + rng_below(&c->rng, 64);
-    const struct rows r = random_rows(c, n, Rk + Dr, t);
-    const float *const k = check_random(c, all * Dn, 1), *const v = check_random(c, all * Dv, 1);
-    const float *const qn = check_random(c, Dn, 1), *const qr = check_random(c, Dr, 1);
-    float *const o = check_f32(c, Dv), *const p = check_f32(c, n);
-    float *const scratch = check_f32(c, Rk + Dr);
-    double *const acc = check_f64(c, Dv);
-    int32_t *const idx = calloc(n + 1, sizeof *idx);
-    for (size_t i = 0; i < n; i++)
-        idx[i] = (int32_t)(indexed ? rng_below(&c->rng, all) : i);
-    const float scale = 1.0f / sqrtf((float)(Dn + Dr + 1));
-    const struct expanded e = {v, idx, Dv};
-    a.n = n;
-    for (size_t i = 0; i < n; i++) {
-        long double parts = 0, dot = dot_of(qn, k + (size_t)idx[i] * Dn, Dn, &parts);
-        dot += dot_of(qr, row_value(&r, i) + Rk, Dr, &parts);
-        naive_score(c, &a, i, scale, dot, parts, Dn + Dr);
-    }
-    naive_softmax(&a);
-    c->k.mla_expanded(o, qn, qr, k, v, indexed ? idx : NULL, r.at, n, Dn, Rk, Dr, Dv, scale, t, p,
-                      scratch, acc);
-    check_output(c, "mla_expanded", &a, o, expanded_value, &e, Dv);
-    free(idx);
-    free(r.at);
-    check_release(c, "mla_expanded");
-}
-
-static void check_expanded(struct check *c)
-{
-    expanded_poison(c);
-    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        for (size_t n = 1; n <= 129; n++)
-            expanded_case(c, n, n + rng_below(&c->rng, 9), n % 2, 1 + rng_below(&c->rng, 70),
-                          2 * rng_below(&c->rng, 20), 1 + rng_below(&c->rng, 70), kinds[i]);
-        expanded_case(c, 300, 300, false, 192, 64, 256, kinds[i]);
-        expanded_case(c, 300, 400, true, 192, 64, 256, kinds[i]);
+            attend_chooses(c, n, kinds[i]);
     }
 }
 
@@ -407,16 +368,14 @@ LEVELS(load, check_load, kv_load)
 LEVELS(rows_stored, check_rows, kv_store)
 LEVELS(rows_loaded, check_rows, kv_load)
 LEVELS(index, check_index, index_score)
-LEVELS(absorbed, check_absorbed, mla_absorbed)
-LEVELS(expanded, check_expanded, mla_expanded)
+LEVELS(attend, check_attend, attend)
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_store),       cmocka_unit_test(test_load),
         cmocka_unit_test(test_rows_stored), cmocka_unit_test(test_rows_loaded),
-        cmocka_unit_test(test_index),       cmocka_unit_test(test_absorbed),
-        cmocka_unit_test(test_expanded),
+        cmocka_unit_test(test_index),       cmocka_unit_test(test_attend),
     };
     return check_options(argc, argv) ? cmocka_run_group_tests(tests, NULL, NULL) : 2;
 }

@@ -41,8 +41,8 @@ static void test_kv_type_bytes(void **state)
 
 /* ---- bench ---- */
 enum {
-    ROWS = 2048, COLS = 6144, KEYS = 2048, RK = 512, DR = 64, HI = 32, DI = 128, TOP = 1 << 20,
-    VECTORS = 128, PACKED_MAX = 1 << 16
+    ROWS = 2048, COLS = 6144, KEYS = 2048, RK = 512, DR = 64, HI = 32, DI = 128, HEADS = 16,
+    TOP = 1 << 20, VECTORS = 128, PACKED_MAX = 1 << 16, ATTEND_MAX = 1 << 20
 };
 
 static struct {
@@ -52,6 +52,8 @@ static struct {
     uint8_t *weights;
     const void **rows, *packed[VECTORS];
     uint8_t *packed_data;
+    void *attend;
+    uint32_t seen[HEADS];
     int32_t *idx;
     struct matrix w;
     size_t T;
@@ -142,19 +144,21 @@ static void do_load(void) { b.k.kv_load(b.y, b.weights, COLS, KV_BF16); }
 
 static void do_index(void)
 {
-    b.k.index_score(b.y, b.x, b.x, b.rows, KEYS, HI, DI, 0.1f, KV_BF16, b.scratch);
+    b.k.index_score(b.y, KEYS, b.x, b.x, 1, b.rows, KEYS, HI, DI, 0.1f, KV_BF16, b.attend);
 }
 
+/* One row of a decode step: all heads over the rows of its list. */
 static void do_absorbed(void)
 {
-    b.k.mla_absorbed(b.y, b.x, b.x, b.rows, KEYS, RK, DR, 0.06f, KV_BF16, b.scores, b.scratch,
-                     b.acc);
+    const struct attend a = {b.x, HEADS, RK + DR, b.rows, b.seen, RK + DR, 0, RK, KV_BF16, 0.06f};
+    b.k.attend(b.y, RK, &a, b.attend);
 }
 
+/* One head of a prompt: many rows over expanded keys. */
 static void do_expanded(void)
 {
-    b.k.mla_expanded(b.y, b.x, b.x, b.scores, b.scores, NULL, b.rows, KEYS, 192, RK, DR, 256, 0.06f,
-                     KV_BF16, b.y + TOP / 2, b.scratch, b.acc);
+    const struct attend a = {b.x, HEADS, 256, b.rows, b.seen, 256, 256, 256, KV_F32, 0.06f};
+    b.k.attend(b.y, 256, &a, b.attend);
 }
 
 /* Random bytes would decode to infinities; zero bytes with small numbers here and there do not. */
@@ -171,6 +175,7 @@ static void bench_init(void)
     b.weights = malloc(bytes);
     b.rows = calloc(KEYS, sizeof *b.rows);
     b.idx = calloc(KEYS, sizeof *b.idx);
+    b.attend = aligned_alloc(64, ATTEND_MAX);
     assert_true(b.x && b.y && b.packed_data && b.scores && b.scratch && b.acc);
     assert_true(b.weights && b.rows && b.idx);
     for (size_t i = 0; i < (size_t)VECTORS * COLS; i++)
@@ -180,6 +185,8 @@ static void bench_init(void)
     rng_bytes(&r, b.weights, bytes);
     for (size_t i = 0; i < bytes; i++)
         b.weights[i] &= 0x3b; /* no type's exponent is all ones */
+    for (size_t m = 0; m < HEADS; m++)
+        b.seen[m] = KEYS;
     for (size_t i = 0; i < KEYS; i++)
         b.rows[i] = b.weights + (i * 7919 % KEYS) * 2 * (RK + DR);
 }
@@ -194,6 +201,7 @@ static void bench_free(void)
     free(b.acc);
     free(b.weights);
     free(b.rows);
+    free(b.attend);
     free(b.idx);
 }
 
@@ -245,10 +253,10 @@ static void bench_rest(void)
     row_of_table("kv_store bf16 6144", do_store, row, 0);
     row_of_table("kv_load bf16 6144", do_load, row / 2, 0);
     row_of_table("index_score 2048 keys", do_index, KEYS * DI * 2.0, (double)KEYS * HI * DI);
-    row_of_table("mla_absorbed 2048 keys", do_absorbed, KEYS * (RK + DR) * 2.0,
-                 (double)KEYS * (2 * RK + DR));
-    row_of_table("mla_expanded 2048 keys", do_expanded, KEYS * (192 + 256) * 4.0,
-                 (double)KEYS * (192 + DR + 256));
+    row_of_table("attend 16 heads, latents", do_absorbed, KEYS * (RK + DR) * 2.0,
+                 (double)HEADS * KEYS * (2 * RK + DR));
+    row_of_table("attend 16 rows, expanded", do_expanded, KEYS * 512 * 4.0,
+                 (double)HEADS * KEYS * 512);
 }
 
 static int bench(void)
@@ -260,6 +268,8 @@ static int bench(void)
         if (l > 0 && strcmp(before, b.k.level) == 0)
             continue;
         bench_pack();
+        assert_true(b.k.attend_bytes(RK + DR, KEYS) <= ATTEND_MAX);
+        assert_true(b.k.index_bytes(DI) <= ATTEND_MAX);
         row_of_table("read 48 MiB", do_read, (double)ROWS * COLS * 4, 0);
         for (int t = 0; t < DT_COUNT; t++)
             if (dtype_info((enum dtype)t)->decodes)

@@ -78,6 +78,8 @@ const void *const *check_packed(struct check *c, const float *x, size_t x_stride
 
 uint8_t *check_bytes(struct check *c, size_t n) { return buffer_new(c, n, rng_below(&c->rng, 64)); }
 
+void *check_scratch(struct check *c, size_t n) { return buffer_new(c, n, 0); }
+
 static void guard_intact(const uint8_t *from, const uint8_t *to, const char *what)
 {
     for (; from < to; from++)

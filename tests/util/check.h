@@ -52,6 +52,7 @@ bool check_options(int argc, char **argv);
 float *check_f32(struct check *c, size_t n);
 double *check_f64(struct check *c, size_t n);
 uint8_t *check_bytes(struct check *c, size_t n);
+void *check_scratch(struct check *c, size_t n); /* at a multiple of 64 */
 void check_release(struct check *c, const char *what);
 /* T packed vectors of x [T, n] (rows x_stride apart), for matmul. */
 const void *const *check_packed(struct check *c, const float *x, size_t x_stride, size_t T,

@@ -1,8 +1,7 @@
-/* attention.c - one query against n cached rows.
+/* attention.c - queries against cached rows.
  *
- *     index_score   s_i = sum_h w_h relu(scale <q_h, k_i>)                       (DSA's indexer)
- *     mla_absorbed  p = softmax_i(scale (<u, c_i> + <qr, kr_i>)),   o = sum_i p_i c_i
- *     mla_expanded  p = softmax_i(scale (<qn, k_j> + <qr, kr_i>)),  o = sum_i p_i v_j,  j = idx[i]
+ *     index_score   s_i = sum_h w_h relu(scale <q_h, k_i>)            (DSA's indexer)
+ *     attend        p = softmax_i(scale <q, key_i>),   o = sum_i p_i value_i
  *
  * Inner products are lane sums in double and scores are rounded to f32 once; heads h and rows i are
  * added in ascending order. Rows are decoded where they are used: nothing is kept between calls.
@@ -14,65 +13,61 @@
 /* A NaN must not pass for "not positive". */
 static double relu(double v) { return v < 0 ? 0 : v; }
 
-void ref_index_score(float *s, const float *q, const float *w, const void *const *row, size_t n,
-                     size_t Hi, size_t Di, float scale, enum kv_type t, float *scratch)
+size_t ref_index_bytes(size_t Di) { return Di * sizeof(float); }
+
+static float score_of(const float *q, const float *w, const float *key, size_t Hi, size_t Di,
+                      float scale)
 {
+    double sum = 0;
+    for (size_t h = 0; h < Hi; h++)
+        sum += (double)w[h] * relu((double)scale * ref_dot(q + h * Di, key, Di));
+    return (float)sum;
+}
+
+void ref_index_score(float *s, size_t s_stride, const float *q, const float *w, size_t T,
+                     const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
+                     enum kv_type kt, void *scratch)
+{
+    float *const key = scratch;
     for (size_t i = 0; i < n; i++) {
-        ref_kv_load(scratch, row[i], Di, t);
-        double sum = 0;
-        for (size_t h = 0; h < Hi; h++)
-            sum += (double)w[h] * relu((double)scale * ref_dot(q + h * Di, scratch, Di));
-        s[i] = (float)sum;
+        ref_kv_load(key, row[i], Di, kt);
+        for (size_t t = 0; t < T; t++)
+            s[t * s_stride + i] = score_of(q + t * Hi * Di, w + t * Hi, key, Hi, Di, scale);
     }
 }
 
-static void acc_clear(double *acc, size_t n)
+/* Scratch: doubles of the sums, one row's floats, scores. */
+size_t ref_attend_bytes(size_t dim, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        acc[i] = 0;
+    return dim * (sizeof(double) + sizeof(float)) + n * sizeof(float);
 }
 
-static void acc_round(float *o, const double *acc, size_t n)
+static void attend_one(float *o, const float *q, size_t n, const struct attend *a, double *acc,
+                       float *x, float *p)
 {
-    for (size_t i = 0; i < n; i++)
-        o[i] = (float)acc[i];
-}
-
-void ref_mla_absorbed(float *o, const float *u, const float *qr, const void *const *row, size_t n,
-                      size_t Rk, size_t Dr, float scale, enum kv_type t, float *p, float *scratch,
-                      double *acc)
-{
-    assert(n > 0);
     for (size_t i = 0; i < n; i++) {
-        ref_kv_load(scratch, row[i], Rk + Dr, t);
-        const double dot = ref_dot(u, scratch, Rk) + ref_dot(qr, scratch + Rk, Dr);
-        p[i] = (float)((double)scale * dot);
-    }
-    ref_softmax(p, n);
-    acc_clear(acc, Rk);
-    for (size_t i = 0; i < n; i++) {
-        ref_kv_load(scratch, row[i], Rk, t);
-        ref_axpy_double(acc, (double)p[i], scratch, Rk);
-    }
-    acc_round(o, acc, Rk);
-}
-
-void ref_mla_expanded(float *o, const float *qn, const float *qr, const float *k, const float *v,
-                      const int32_t *idx, const void *const *row, size_t n, size_t Dn, size_t Rk,
-                      size_t Dr, size_t Dv, float scale, enum kv_type t, float *p, float *scratch,
-                      double *acc)
-{
-    assert(n > 0);
-    const size_t rope_at = Rk * kv_type_bytes(t);
-    for (size_t i = 0; i < n; i++) {
-        const size_t j = idx ? (size_t)idx[i] : i;
-        ref_kv_load(scratch, (const uint8_t *)row[i] + rope_at, Dr, t);
-        const double dot = ref_dot(qn, k + j * Dn, Dn) + ref_dot(qr, scratch, Dr);
-        p[i] = (float)((double)scale * dot);
+        ref_kv_load(x, a->row[i], a->Dk, a->type);
+        p[i] = (float)((double)a->scale * ref_dot(q, x, a->Dk));
     }
     ref_softmax(p, n);
-    acc_clear(acc, Dv);
-    for (size_t i = 0; i < n; i++)
-        ref_axpy_double(acc, (double)p[i], v + (idx ? (size_t)idx[i] : i) * Dv, Dv);
-    acc_round(o, acc, Dv);
+    for (size_t d = 0; d < a->Dv; d++)
+        acc[d] = 0;
+    const size_t at = a->v_at * kv_type_bytes(a->type);
+    for (size_t i = 0; i < n; i++) {
+        ref_kv_load(x, (const uint8_t *)a->row[i] + at, a->Dv, a->type);
+        ref_axpy_double(acc, (double)p[i], x, a->Dv);
+    }
+    for (size_t d = 0; d < a->Dv; d++)
+        o[d] = (float)acc[d];
+}
+
+void ref_attend(float *o, size_t o_stride, const struct attend *a, void *scratch)
+{
+    const size_t dim = a->v_at + a->Dv > a->Dk ? a->v_at + a->Dv : a->Dk;
+    double *const acc = scratch;
+    float *const x = (float *)(acc + dim), *const p = x + dim;
+    for (size_t m = 0; m < a->M; m++) {
+        assert(a->n[m] > 0);
+        attend_one(o + m * o_stride, a->q + m * a->q_stride, a->n[m], a, acc, x, p);
+    }
 }

@@ -53,9 +53,10 @@ void kernels_ref(struct kernels *k)
         .topk = ref_topk,
         .kv_store = ref_kv_store,
         .kv_load = ref_kv_load,
+        .index_bytes = ref_index_bytes,
         .index_score = ref_index_score,
-        .mla_absorbed = ref_mla_absorbed,
-        .mla_expanded = ref_mla_expanded,
+        .attend_bytes = ref_attend_bytes,
+        .attend = ref_attend,
     };
     kernels_ref_dequant(k);
     for (int t = 0; t < DT_COUNT; t++)

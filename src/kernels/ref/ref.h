@@ -9,8 +9,8 @@
  * The product of two f32 values is exact in double (24 + 24 bits of 53), so a fused multiply-add
  * gives the same bits as a multiplication and an addition.
  *
- * matmul_t has the same lanes over the rows of a column. The attention outputs add one row after
- * the other per column.
+ * matmul_t has the same lanes over the rows of a column. Attention adds one row after the other
+ * per column.
  */
 #ifndef GLIM_KERNELS_REF_REF_H
 #define GLIM_KERNELS_REF_REF_H
@@ -58,15 +58,12 @@ void ref_kv_store(void *dst, const float *x, size_t n, enum kv_type t);
 void ref_kv_load(float *y, const void *src, size_t n, enum kv_type t);
 
 /* ref/attention.c */
-void ref_index_score(float *s, const float *q, const float *w, const void *const *row, size_t n,
-                     size_t Hi, size_t Di, float scale, enum kv_type t, float *scratch);
-void ref_mla_absorbed(float *o, const float *u, const float *qr, const void *const *row, size_t n,
-                      size_t Rk, size_t Dr, float scale, enum kv_type t, float *p, float *scratch,
-                      double *acc);
-void ref_mla_expanded(float *o, const float *qn, const float *qr, const float *k, const float *v,
-                      const int32_t *idx, const void *const *row, size_t n, size_t Dn, size_t Rk,
-                      size_t Dr, size_t Dv, float scale, enum kv_type t, float *p, float *scratch,
-                      double *acc);
+size_t ref_index_bytes(size_t Di);
+void ref_index_score(float *s, size_t s_stride, const float *q, const float *w, size_t T,
+                     const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
+                     enum kv_type kt, void *scratch);
+size_t ref_attend_bytes(size_t dim, size_t n);
+void ref_attend(float *o, size_t o_stride, const struct attend *a, void *scratch);
 
 /* ref/ref.c: the decoder of a type that has one. */
 void ref_dequant(enum dtype t, float *y, const void *x, size_t n);
