@@ -12,8 +12,8 @@
  * on its role and position alone (D1).
  *
  * Work is cut into (rows, heads) in the absorbed form, because all heads read the same cached rows
- * and all rows the same weights; and into heads in the un-absorbed form, where each has its own keys
- * and all prompt rows read them.
+ * and all rows the same weights; and into heads in the un-absorbed form, where each has its own
+ * keys and all prompt rows read them.
  *
  * Source: DeepSeek-V2 (arXiv 2405.04434).
  */

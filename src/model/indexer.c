@@ -170,6 +170,6 @@ void indexer_run(struct forward *f, uint64_t layer, bool keep_list)
     op_matmul(f, f->wi, c->index_heads, &f->h_in, f->T, &x->proj);
     struct job j = {f, layer, false};
     pool_for(f->pool, f->T, finish_row, &j);
-    if (!keep_list)
-        pool_for(f->pool, ceil_div_u64(f->T, INDEX_ROWS), pick_item, &j); /* after all keys of the step are in their caches */
+    if (!keep_list) /* after all keys of the step are in their caches */
+        pool_for(f->pool, ceil_div_u64(f->T, INDEX_ROWS), pick_item, &j);
 }

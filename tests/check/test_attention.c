@@ -346,8 +346,9 @@ static void check_attend(struct check *c)
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         for (size_t n = 1; n <= 129; n++) {
             const size_t Dk = 1 + rng_below(&c->rng, 70), M = 1 + rng_below(&c->rng, 9);
-            attend_case(c, (struct shape){M, n, Dk, 0, 1 + rng_below(&c->rng, Dk), kinds[i], false});
-            attend_case(c, (struct shape){M, n, Dk, Dk, 1 + rng_below(&c->rng, 70), kinds[i], true});
+            const size_t inside = 1 + rng_below(&c->rng, Dk), behind = 1 + rng_below(&c->rng, 70);
+            attend_case(c, (struct shape){M, n, Dk, 0, inside, kinds[i], false});
+            attend_case(c, (struct shape){M, n, Dk, Dk, behind, kinds[i], true});
         }
         attend_case(c, (struct shape){16, 300, 576, 0, 512, kinds[i], false});
         attend_case(c, (struct shape){40, 300, 256, 256, 256, kinds[i], true});

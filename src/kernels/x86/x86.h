@@ -56,5 +56,7 @@ void floats_matmul_avx512(float *y, size_t y_stride, const void *const *x, size_
 void matmul_t_avx512(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
                      const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch);
 void pack_avx512(void *dst, const float *x, size_t n);
+size_t attend_bytes_avx512(size_t dim, size_t n);
+void attend_avx512(float *o, size_t o_stride, const struct attend *a, void *scratch);
 
 #endif
