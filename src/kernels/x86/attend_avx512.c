@@ -2,8 +2,8 @@
  *
  * Up to 32 queries at once walk over the rows in segments of 64. A segment's rows are converted
  * once and then met by all queries, in tiles of 4 x 4: inner products with lanes along the row, and
- * sums of values with lanes along the value. The softmax is kept as it goes: when a segment raises a
- * query's maximum, what it has so far is scaled down.
+ * sums of values with lanes along the value. The softmax is kept as it goes: when a segment raises
+ * a query's maximum, what it has so far is scaled down.
  *
  * A query's numbers depend on its own rows and their order alone: segments start at row 0, and a
  * query's part of a tile is the same whatever else is in it. Rows behind a query's last have weight
@@ -16,6 +16,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/x86/kvrow_avx512.h"
 #include "kernels/x86/math_avx512.h"
 #include "kernels/x86/x86.h"
 
@@ -55,23 +56,6 @@ static struct room room_of(const struct attend *a, void *scratch)
     m.p = m.x + SEGMENT * m.dim;
     m.sum = m.p + QUERIES * SEGMENT;
     return m;
-}
-
-INLINE __mmask16 first_lanes(size_t n)
-{
-    return n >= LANES ? 0xffff : (__mmask16)((1u << n) - 1);
-}
-
-INLINE __m512 load_row_16(enum kv_type t, const uint8_t *row, size_t at, __mmask16 have)
-{
-    switch (t) {
-    case KV_F32: return _mm512_maskz_loadu_ps(have, row + 4 * at);
-    case KV_F16: return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(have, row + 2 * at));
-    default: {
-        const __m512i v = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(have, row + 2 * at));
-        return _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
-    }
-    }
 }
 
 INLINE void load_rows(enum kv_type t, const struct room *m, const void *const *row, size_t n,

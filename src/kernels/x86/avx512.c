@@ -23,6 +23,8 @@ void kernels_avx512(struct kernels *k)
     k->pack = pack_avx512;
     k->matmul = matmul_avx512;
     k->matmul_t = matmul_t_avx512;
+    k->index_bytes = index_bytes_avx512;
+    k->index_score = index_score_avx512;
     k->attend_bytes = attend_bytes_avx512;
     k->attend = attend_avx512;
     for (int t = 0; t < DT_COUNT; t++)

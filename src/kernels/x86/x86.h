@@ -56,6 +56,10 @@ void floats_matmul_avx512(float *y, size_t y_stride, const void *const *x, size_
 void matmul_t_avx512(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
                      const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch);
 void pack_avx512(void *dst, const float *x, size_t n);
+size_t index_bytes_avx512(size_t Di);
+void index_score_avx512(float *s, size_t s_stride, const float *q, const float *w, size_t T,
+                        const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
+                        enum kv_type kt, void *scratch);
 size_t attend_bytes_avx512(size_t dim, size_t n);
 void attend_avx512(float *o, size_t o_stride, const struct attend *a, void *scratch);
 
