@@ -8,7 +8,11 @@
 
 #define INLINE static inline __attribute__((always_inline))
 /* Arrays of vectors live in registers only where every index is a constant. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 INLINE __m512i load_256_twice(const uint8_t *p)
 {

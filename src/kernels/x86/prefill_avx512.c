@@ -7,11 +7,11 @@
  * and is added with its scale; after 256 columns the vector's own scale follows, into y:
  *
  *     y[t,r] = sum over g of 256, ascending:  s[t,g] * (sum over flush groups: d * sum v q[t])
- *                                             - sum over parts of 16, ascending: dmin m * sum16[t]
+ *                 - sum over parts of 32 (Q2_K 16), ascending: dmin m * (sum of x)
  *
  * So the bits of y[t,r] depend on row r and vector t alone, not on tiles or panels.
- * Cost: a panel is unpacked in some 0.2 instructions a weight; a tile does 32 multiply-adds an
- * instruction at 128 products to 2 (super), 16 to 2 (blocks of 32) conversions.
+ * Cost: unpacking a panel takes as long as multiplying it with ten vectors; a tile does 32
+ * multiply-adds an instruction at 128 products to 2 (super), 16 to 2 (blocks of 32) conversions.
  * A panel (16 KiB) stays in the first-level cache while all vectors pass by.
  */
 #include "kernels/x86/blocks_avx512.h"
@@ -121,36 +121,45 @@ struct call {
     uint64_t r0, r1;
 };
 
-struct tile { /* up to TILE vectors at one group of columns, and what they add to */
-    const int16_t *q[TILE];
-    float scale[TILE];
-    const float *sum[TILE];
-    float *y[TILE];
+struct group { /* one group of columns: where its parts stand in a packed vector, in bytes */
+    size_t q, scale, sum;
+    size_t chunks;
+    bool first; /* of the row: y is not yet defined */
 };
 
-INLINE __m512i pair_at(const int16_t *q)
+INLINE __m512i pair_at(const uint8_t *q)
 {
     int32_t pair;
     memcpy(&pair, q, sizeof pair);
     return _mm512_set1_epi32(pair);
 }
 
-/* f[v] = the sums of one group of `chunks` * 64 columns; flush: columns a sum takes. */
-INLINE void tile_sums(unsigned T, unsigned flush, bool super, const struct panel *p, size_t chunks,
-                      const struct tile *x, __m512 f[TILE][WIDE])
+/* sum += the products of 16 pairs. Not the intrinsic: gcc 12 then copies all sums twice in each
+ * round of the loop, which costs a tenth of the speed. */
+INLINE void add_pairs(__m512i *sum, __m512i a, __m512i b)
 {
-    for (size_t part = 0; part < chunks * PACK_CHUNK / flush; part++) {
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(*sum) : "v"(a), "v"(b));
+}
+
+/* f[v] = the sums of a group; flush: columns a sum takes. */
+INLINE void tile_sums(unsigned T, unsigned flush, bool super, const struct panel *p,
+                      const struct group *g, const void *const *x, __m512 f[TILE][WIDE])
+{
+    const uint8_t *q[TILE];
+    UNROLL for (unsigned v = 0; v < T; v++)
+        q[v] = (const uint8_t *)x[v] + g->q;
+    for (size_t part = 0; part < g->chunks * PACK_CHUNK / flush; part++) {
         __m512i sum[TILE][WIDE];
         UNROLL for (unsigned v = 0; v < T; v++)
             sum[v][0] = sum[v][1] = _mm512_setzero_si512();
         for (size_t j = part * flush / 4; j < (part + 1) * flush / 4; j++) {
-            const size_t at = j / LANES * PACK_CHUNK + j % LANES * 2;
+            const size_t at = (j / LANES * PACK_CHUNK + j % LANES * 2) * sizeof(int16_t);
             UNROLL for (unsigned odd = 0; odd < 2; odd++) {
                 const __m512i a = p->w[0][j][odd], b = p->w[1][j][odd];
                 UNROLL for (unsigned v = 0; v < T; v++) {
-                    const __m512i q = pair_at(x->q[v] + at + odd * (PACK_CHUNK / 2));
-                    sum[v][0] = _mm512_dpwssd_epi32(sum[v][0], a, q);
-                    sum[v][1] = _mm512_dpwssd_epi32(sum[v][1], b, q);
+                    const __m512i pair = pair_at(q[v] + at + odd * PACK_CHUNK);
+                    add_pairs(&sum[v][0], a, pair);
+                    add_pairs(&sum[v][1], b, pair);
                 }
             }
         }
@@ -161,97 +170,114 @@ INLINE void tile_sums(unsigned T, unsigned flush, bool super, const struct panel
     }
 }
 
-INLINE __m512 add_minima(__m512 y, const __m512 min[PARTS], const float *sum, size_t parts)
+INLINE __m512 broadcast_at(const void *x, size_t at)
 {
-    for (size_t i = 0; i < parts; i++)
-        y = _mm512_fmadd_ps(min[i], _mm512_set1_ps(sum[i]), y);
-    return y;
+    float v;
+    memcpy(&v, (const uint8_t *)x + at, sizeof v);
+    return _mm512_set1_ps(v);
 }
 
-INLINE void tile_times(unsigned T, unsigned flush, bool super, bool has_min, const struct panel *p,
-                       size_t chunks, const struct tile *x, const __mmask16 rows[WIDE], bool first)
+/* y += minima times the vector's sums of `columns` each, 16 or 32. */
+INLINE void add_minima(unsigned columns, __m512 y[WIDE], const struct panel *p,
+                       const struct group *g, const void *x)
+{
+    const unsigned step = columns / PACK_SUM;
+    for (size_t i = 0; i < g->chunks * (PACK_CHUNK / PACK_SUM); i += step) {
+        __m512 sum = broadcast_at(x, g->sum + i * sizeof(float));
+        if (step == 2)
+            sum = _mm512_add_ps(sum, broadcast_at(x, g->sum + (i + 1) * sizeof(float)));
+        UNROLL for (unsigned w = 0; w < WIDE; w++)
+            y[w] = _mm512_fmadd_ps(p->min[w][i], sum, y[w]);
+    }
+}
+
+/* T vectors against a panel; have: its rows; min: columns a minimum is for, or 0. */
+INLINE void tile_times(unsigned T, unsigned flush, bool super, unsigned min, const struct panel *p,
+                       const struct group *g, const void *const *x, float *y, size_t y_stride,
+                       uint64_t have)
 {
     __m512 f[TILE][WIDE];
     UNROLL for (unsigned v = 0; v < T; v++)
         f[v][0] = f[v][1] = _mm512_setzero_ps();
-    tile_sums(T, flush, super, p, chunks, x, f);
-    UNROLL for (unsigned v = 0; v < T; v++)
-        UNROLL for (unsigned i = 0; i < WIDE; i++) {
-            float *const at = x->y[v] + LANES * i;
-            const __mmask16 old = first ? 0 : rows[i];
-            __m512 y = _mm512_fmadd_ps(f[v][i], _mm512_set1_ps(x->scale[v]),
-                                       _mm512_maskz_loadu_ps(old, at));
-            if (has_min)
-                y = add_minima(y, p->min[i], x->sum[v], chunks * (PACK_CHUNK / PACK_SUM));
-            _mm512_mask_storeu_ps(at, rows[i], y);
+    tile_sums(T, flush, super, p, g, x, f);
+    const uint32_t rows = (uint32_t)((1ull << have) - 1);
+    UNROLL for (unsigned v = 0; v < T; v++) {
+        float *const at = y + v * y_stride;
+        const __m512 scale = broadcast_at(x[v], g->scale);
+        UNROLL for (unsigned w = 0; w < WIDE; w++) {
+            const __mmask16 old = g->first ? 0 : (__mmask16)(rows >> LANES * w);
+            f[v][w] = _mm512_fmadd_ps(f[v][w], scale, _mm512_maskz_loadu_ps(old, at + LANES * w));
         }
-}
-
-static struct tile tile_at(const struct call *c, uint64_t r, size_t t, size_t n, size_t g)
-{
-    const struct packed_at at = packed_layout((size_t)c->w->cols);
-    struct tile x;
-    for (size_t v = 0; v < n; v++) {
-        const uint8_t *const p = c->x[t + v];
-        x.q[v] = (const int16_t *)(const void *)(p + at.q) + g * PACK_GROUP;
-        x.scale[v] = ((const float *)(const void *)(p + at.scale))[g];
-        x.sum[v] = (const float *)(const void *)(p + at.sum) + g * PARTS;
-        x.y[v] = c->y + (t + v) * c->y_stride + (r - c->r0);
+        if (min)
+            add_minima(min, f[v], p, g, x[v]);
+        UNROLL for (unsigned w = 0; w < WIDE; w++)
+            if (have == ROWS)
+                _mm512_storeu_ps(at + LANES * w, f[v][w]); /* masked stores are slow */
+            else
+                _mm512_mask_storeu_ps(at + LANES * w, (__mmask16)(rows >> LANES * w), f[v][w]);
     }
-    return x;
 }
 
-/* All vectors against a panel. */
-INLINE void panel_times(unsigned flush, bool super, bool has_min, const struct call *c,
-                        const struct panel *p, uint64_t r, size_t g)
+/* All vectors against a panel of rows from r on. */
+INLINE void panel_times(unsigned flush, bool super, unsigned min, const struct call *c,
+                        const struct panel *p, uint64_t r, const struct group *g)
 {
-    const size_t left = (size_t)c->w->cols - g * PACK_GROUP;
-    const size_t chunks = left >= PACK_GROUP ? CHUNKS : (left + PACK_CHUNK - 1) / PACK_CHUNK;
     const uint64_t have = c->r1 - r < ROWS ? c->r1 - r : ROWS;
-    const uint32_t mask = (uint32_t)((1ull << have) - 1);
-    const __mmask16 rows[WIDE] = {(__mmask16)mask, (__mmask16)(mask >> LANES)};
+    const size_t stride = c->y_stride;
     for (size_t t = 0; t < c->T; t += TILE) {
-        const size_t n = c->T - t < TILE ? c->T - t : TILE;
-        const struct tile x = tile_at(c, r, t, n, g);
-        switch (n) {
-        case 1: tile_times(1, flush, super, has_min, p, chunks, &x, rows, g == 0); break;
-        case 2: tile_times(2, flush, super, has_min, p, chunks, &x, rows, g == 0); break;
-        case 3: tile_times(3, flush, super, has_min, p, chunks, &x, rows, g == 0); break;
-        case 4: tile_times(4, flush, super, has_min, p, chunks, &x, rows, g == 0); break;
-        case 5: tile_times(5, flush, super, has_min, p, chunks, &x, rows, g == 0); break;
-        default: tile_times(6, flush, super, has_min, p, chunks, &x, rows, g == 0);
+        const void *const *const x = c->x + t;
+        float *const y = c->y + t * stride + (r - c->r0);
+        switch (c->T - t) {
+        case 1: tile_times(1, flush, super, min, p, g, x, y, stride, have); break;
+        case 2: tile_times(2, flush, super, min, p, g, x, y, stride, have); break;
+        case 3: tile_times(3, flush, super, min, p, g, x, y, stride, have); break;
+        case 4: tile_times(4, flush, super, min, p, g, x, y, stride, have); break;
+        case 5: tile_times(5, flush, super, min, p, g, x, y, stride, have); break;
+        default: tile_times(6, flush, super, min, p, g, x, y, stride, have);
         }
     }
 }
 
-/* The tiles of the six kinds of panel; not inlined into each type. */
-static void times_super(const struct call *c, const struct panel *p, uint64_t r, size_t g)
+/* The tiles of the seven kinds of panel; not inlined into each type. */
+static void times_super(const struct call *c, const struct panel *p, uint64_t r,
+                 const struct group *g)
 {
-    panel_times(64, true, false, c, p, r, g);
+    panel_times(64, true, 0, c, p, r, g);
 }
 
-static void times_super_min(const struct call *c, const struct panel *p, uint64_t r, size_t g)
+static void times_super_min(const struct call *c, const struct panel *p, uint64_t r,
+                 const struct group *g)
 {
-    panel_times(64, true, true, c, p, r, g);
+    panel_times(64, true, 32, c, p, r, g);
 }
 
-static void times_32(const struct call *c, const struct panel *p, uint64_t r, size_t g)
+static void times_super_min_16(const struct call *c, const struct panel *p, uint64_t r,
+                 const struct group *g)
 {
-    panel_times(32, false, false, c, p, r, g);
+    panel_times(64, true, 16, c, p, r, g);
 }
 
-static void times_32_min(const struct call *c, const struct panel *p, uint64_t r, size_t g)
+static void times_32(const struct call *c, const struct panel *p, uint64_t r,
+                 const struct group *g)
 {
-    panel_times(32, false, true, c, p, r, g);
+    panel_times(32, false, 0, c, p, r, g);
 }
 
-static void times_16(const struct call *c, const struct panel *p, uint64_t r, size_t g)
+static void times_32_min(const struct call *c, const struct panel *p, uint64_t r,
+                 const struct group *g)
 {
-    panel_times(16, false, false, c, p, r, g);
+    panel_times(32, false, 32, c, p, r, g);
+}
+
+static void times_16(const struct call *c, const struct panel *p, uint64_t r,
+                 const struct group *g)
+{
+    panel_times(16, false, 0, c, p, r, g);
 }
 
 typedef void panel_fn(struct panel *p, const struct rows_at *at, size_t left, unsigned wide);
-typedef void times_fn(const struct call *c, const struct panel *p, uint64_t r, size_t g);
+typedef void times_fn(const struct call *c, const struct panel *p, uint64_t r,
+                 const struct group *g);
 
 #define SUPER(name, type)                                                                          \
     static void name(struct panel *p, const struct rows_at *at, size_t left, unsigned wide)        \
@@ -292,7 +318,7 @@ static const struct {
     times_fn *times;
     unsigned group_bytes; /* 256 columns */
 } kind_of[DT_COUNT] = {
-    [DT_Q2_K] = {panel_q2_k, times_super_min, 84},
+    [DT_Q2_K] = {panel_q2_k, times_super_min_16, 84},
     [DT_Q3_K] = {panel_q3_k, times_super, 110},
     [DT_Q4_K] = {panel_q4_k, times_super_min, 144},
     [DT_Q5_K] = {panel_q5_k, times_super_min, 176},
@@ -315,22 +341,40 @@ static const struct {
     [DT_NVFP4] = {panel_nvfp4, times_16, 4 * 36},
 };
 
+/* Two times 16 rows, where group g of theirs stands; past the end the last row again. The next
+ * group is called for: 32 rows are too many for the machine to foresee. */
+INLINE void find_rows(struct rows_at at[WIDE], const struct call *c, uint64_t r, size_t g)
+{
+    const size_t bytes = kind_of[c->w->type].group_bytes;
+    for (unsigned i = 0; i < ROWS; i++) {
+        const uint64_t row = r + i < c->r1 ? r + i : c->r1 - 1;
+        const uint8_t *const p = c->w->data + row * c->w->row_bytes + g * bytes;
+        at[i / LANES].row[i % LANES] = p;
+        for (size_t next = bytes; next < 2 * bytes; next += 64)
+            _mm_prefetch((const char *)p + next, _MM_HINT_T0);
+    }
+}
+
 void blocks_prefill_avx512(float *y, size_t y_stride, const void *const *x, size_t T,
                            const struct matrix *w, uint64_t r0, uint64_t r1)
 {
     const struct call c = {y, y_stride, T, x, w, r0, r1};
+    const struct packed_at at = packed_layout((size_t)w->cols);
     struct panel p;
+    struct rows_at rows[WIDE];
     for (uint64_t r = r0; r < r1; r += ROWS)
-        for (size_t g = 0; g * PACK_GROUP < w->cols; g++) {
-            UNROLL for (unsigned wide = 0; wide < WIDE; wide++) {
-                struct rows_at at;
-                UNROLL for (unsigned i = 0; i < LANES; i++) { /* past the end: the last row again */
-                    const uint64_t row = r + LANES * wide + i;
-                    at.row[i] = w->data + (row < r1 ? row : r1 - 1) * w->row_bytes
-                              + g * kind_of[w->type].group_bytes;
-                }
-                kind_of[w->type].unpack(&p, &at, (size_t)w->cols - g * PACK_GROUP, wide);
-            }
-            kind_of[w->type].times(&c, &p, r, g);
+        for (size_t i = 0; i * PACK_GROUP < w->cols; i++) {
+            const size_t left = (size_t)w->cols - i * PACK_GROUP;
+            const struct group g = {
+                .q = at.q + i * PACK_GROUP * sizeof(int16_t),
+                .scale = at.scale + i * sizeof(float),
+                .sum = at.sum + i * PARTS * sizeof(float),
+                .chunks = left >= PACK_GROUP ? CHUNKS : (left + PACK_CHUNK - 1) / PACK_CHUNK,
+                .first = i == 0,
+            };
+            find_rows(rows, &c, r, i);
+            UNROLL for (unsigned wide = 0; wide < WIDE; wide++)
+                kind_of[w->type].unpack(&p, &rows[wide], left, wide);
+            kind_of[w->type].times(&c, &p, r, &g);
         }
 }
