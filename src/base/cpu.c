@@ -53,6 +53,69 @@ int cpu_count(void)
     return n > 0 ? (int)n : 1;
 }
 
+/* How many of core[0..i) are core[i]. */
+static int nth_of_core(const long *core, int i)
+{
+    int n = 0;
+    for (int j = 0; j < i; j++)
+        n += core[j] == core[i];
+    return n;
+}
+
+int cpu_spread(int *cpu, const long *core, int n)
+{
+    int old[CPU_PLACES_MAX], nth[CPU_PLACES_MAX], cores = 0;
+    for (int i = 0; i < n; i++) {
+        old[i] = cpu[i];
+        nth[i] = nth_of_core(core, i);
+        cores += nth[i] == 0;
+    }
+    for (int round = 0, out = 0; out < n; round++)
+        for (int i = 0; i < n; i++)
+            if (nth[i] == round)
+                cpu[out++] = old[i];
+    return cores;
+}
+
+/* A number from sysfs; -1 if it is not there. */
+static long topology(int cpu, const char *what)
+{
+    char path[128];
+    long v = -1;
+    (void)snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/%s", cpu, what);
+    FILE *const f = fopen(path, "re");
+    if (f && fscanf(f, "%ld", &v) != 1)
+        v = -1;
+    if (f)
+        fclose(f);
+    return v;
+}
+
+/* Where the system tells nothing each processor counts as a core. */
+static long core_of(int cpu)
+{
+    const long package = topology(cpu, "physical_package_id"), core = topology(cpu, "core_id");
+    return core < 0 ? -1 - cpu : (package < 0 ? 0 : package) * 65536 + core;
+}
+
+int cpu_places(int cpu[CPU_PLACES_MAX], int *cores)
+{
+    cpu_set_t set;
+    long core[CPU_PLACES_MAX];
+    int n = 0;
+    *cores = 0;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 0;
+    for (int i = 0; i < CPU_SETSIZE && n < CPU_PLACES_MAX; i++) {
+        if (!CPU_ISSET((size_t)i, &set))
+            continue;
+        cpu[n] = i;
+        core[n++] = core_of(i);
+    }
+    *cores = cpu_spread(cpu, core, n);
+    return n;
+}
+
 unsigned long long cpu_memory_bytes(void)
 {
     const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);

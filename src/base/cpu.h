@@ -21,6 +21,15 @@ enum cpu_level cpu_detect(void);
 bool cpu_has(enum cpu_level l);
 /* Processors this process may use; at least 1. */
 int cpu_count(void);
+/* Those processors, in the order in which threads should take them (cpu_spread); returns how many,
+ * at most CPU_PLACES_MAX; 0 if the system does not tell. *cores: how many physical cores they
+ * are. */
+enum { CPU_PLACES_MAX = 1024 };
+int cpu_places(int cpu[CPU_PLACES_MAX], int *cores);
+/* Reorders cpu[n], core[n] says which physical core each belongs to: the first processor of every
+ * core, then the second of every core, and so on, otherwise in their old order. Returns how many
+ * cores there are. */
+int cpu_spread(int *cpu, const long *core, int n);
 /* Physical memory of the machine, and what is available now, in bytes (0 if unknown). */
 unsigned long long cpu_memory_bytes(void);
 unsigned long long cpu_memory_available_bytes(void);

@@ -5,6 +5,10 @@
  * when all are done. Which thread runs which i is not defined, so each i writes its own output and
  * nothing else: results never depend on the number of threads. worker, in [0, threads), names the
  * thread, for scratch memory. fn must not call pool_for. One caller at a time.
+ *
+ * For speed, though: thread w begins with the w-th of equal, contiguous parts of [0, n), in rising
+ * order, and helps where others are behind when its own is done. So items of equal bytes, numbered
+ * as they lie in memory, make each thread read one stretch, the same in every job.
  */
 #ifndef GLIM_BASE_POOL_H
 #define GLIM_BASE_POOL_H
@@ -24,6 +28,16 @@ int pool_new(struct pool **out, int threads, struct err *e);
 void pool_free(struct pool *p);
 int pool_threads(const struct pool *p);
 void pool_for(struct pool *p, size_t n, pool_fn *fn, void *ctx);
+
+/* Gives each thread but the caller's a processor of its own for good, in the order of cpu_places;
+ * the first is left for the caller, whose thread is not ours to pin. Only where there is a thread
+ * for every physical core and a processor for every thread: two programs with fewer threads would
+ * crowd the same cores and leave others idle. Returns how many were pinned. */
+int pool_pin(struct pool *p);
+
+/* Jobs since the pool was made for which threads had to meet: calls of pool_for with more than one
+ * thread and more than one index. */
+uint64_t pool_jobs(const struct pool *p);
 
 /* The meter: how long threads have nothing to do. On, it starts at zero, and each thread reads the
  * clock twice a job; off (as a pool begins), a job costs one comparison more. Between jobs only. */

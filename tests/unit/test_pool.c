@@ -3,6 +3,7 @@
  * Run it under TSan too (make BUILD=tsan build/tsan/tests/unit/test_pool): the per-worker counters
  * and the caller's reads are plain memory, so a missing order between threads is a report.
  */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "base/cpu.h"
 #include "base/pool.h"
 #include "base/util.h"
 
@@ -149,6 +151,90 @@ static void test_jobs_see_each_other(void **state)
     pool_free(p);
 }
 
+/* Each thread begins at its own part, in rising order; here nobody is fast enough to help. */
+static void note_first(void *ctx, size_t i, int worker)
+{
+    struct job *const j = ctx;
+    if (j->of[worker]++ == 0)
+        j->ran[worker] = (int)i;
+    const struct timespec pause = {.tv_nsec = 2000000};
+    nanosleep(&pause, NULL);
+}
+
+static void test_threads_begin_apart(void **state)
+{
+    (void)state;
+    struct pool *const p = pool_of(3);
+    struct job *const j = calloc(1, sizeof *j);
+    pool_for(p, 11, note_first, j);
+    static const int first[] = {0, 4, 8};
+    for (int w = 0; w < 3; w++)
+        assert_true(j->of[w] == 0 || j->ran[w] == first[w]);
+    assert_int_equal(j->of[0] + j->of[1] + j->of[2], 11);
+    free(j);
+    pool_free(p);
+}
+
+/* A job is one where threads meet. */
+static void test_counts_jobs(void **state)
+{
+    (void)state;
+    struct pool *const p = pool_of(2), *const alone = pool_of(1);
+    const uint64_t before = pool_jobs(p);
+    all_once(p, 0);
+    all_once(p, 1);
+    assert_int_equal(pool_jobs(p) - before, 0);
+    all_once(p, 2);
+    all_once(p, 100);
+    assert_int_equal(pool_jobs(p) - before, 2);
+    all_once(alone, 100);
+    assert_int_equal(pool_jobs(alone), 0);
+    pool_free(p);
+    pool_free(alone);
+}
+
+/* Workers end up on one processor each, never the first place, and the caller stays free. */
+struct masks {
+    cpu_set_t of[THREADS_MAX];
+};
+
+static void note_mask(void *ctx, size_t i, int worker)
+{
+    struct masks *const m = ctx;
+    (void)i;
+    sched_getaffinity(0, sizeof m->of[worker], &m->of[worker]);
+    const struct timespec pause = {.tv_nsec = 1000000};
+    nanosleep(&pause, NULL);
+}
+
+static void test_pins_workers(void **state)
+{
+    (void)state;
+    int place[CPU_PLACES_MAX], threads;
+    const int places = cpu_places(place, &threads);
+    static struct masks m;
+    if (threads > THREADS_MAX)
+        skip();
+    struct pool *const p = pool_of(threads), *const many = pool_of(places + 1);
+    assert_int_equal(pool_pin(p), threads - 1);
+    assert_int_equal(pool_pin(many), 0);
+    for (int i = 0; i < THREADS_MAX; i++)
+        CPU_ZERO(&m.of[i]);
+    pool_for(p, (size_t)threads * 8, note_mask, &m);
+    for (int w = 1; w < threads; w++) {
+        if (CPU_COUNT(&m.of[w]) == 0)
+            continue; /* it came too late */
+        assert_int_equal(CPU_COUNT(&m.of[w]), 1);
+        assert_true(CPU_ISSET((size_t)place[w], &m.of[w]));
+    }
+    assert_int_equal(CPU_COUNT(&m.of[0]), places);
+    pool_free(p);
+    pool_free(many);
+    struct pool *const few = pool_of(threads - 1 > 0 ? threads - 1 : 1);
+    assert_int_equal(pool_pin(few), 0);
+    pool_free(few);
+}
+
 static void rest_1_ms(void *ctx, size_t i, int worker)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
@@ -205,12 +291,27 @@ static void test_refuses_counts(void **state)
     pool_free(NULL);
 }
 
+static void no_work(void *ctx, size_t i, int worker)
+{
+    (void)ctx;
+    (void)i;
+    (void)worker;
+}
+
 /* Pools come and go without work, and several exist at once. */
 static void test_lifetimes(void **state)
 {
     (void)state;
     for (int i = 0; i < 50; i++)
         pool_free(pool_of(1 + i % 5));
+    for (int i = 0; i < 2000; i++) { /* freed while a worker comes and goes */
+        struct pool *const p = pool_of(2);
+        for (const uint64_t until = now_ns() + 150000; now_ns() < until;)
+            pool_for(p, 2, no_work, NULL);
+        for (volatile int wait = 0; wait < i % 97; wait++)
+            ;
+        pool_free(p);
+    }
     struct pool *const a = pool_of(3), *const b = pool_of(2);
     all_once(a, 100);
     all_once(b, 100);
@@ -219,14 +320,66 @@ static void test_lifetimes(void **state)
     pool_free(b);
 }
 
-int main(void)
+/* ---- bench ---- */
+static int by_value(const void *a, const void *b)
 {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void work_item(void *ctx, size_t i, int worker)
+{
+    (void)i;
+    (void)worker;
+    const uint64_t until = now_ns() + *(const uint64_t *)ctx;
+    while (now_ns() < until)
+        ;
+}
+
+/* What a job of one item of work_ns a thread takes beyond that, one job right after the other and
+ * after a rest that lets threads fall asleep. */
+static void bench_threads(int threads, uint64_t work_ns, long rest_ns)
+{
+    enum { JOBS = 2001 };
+    static double took[JOBS];
+    struct pool *const p = pool_of(threads);
+    for (int i = 0; i < JOBS; i++) {
+        const struct timespec rest = {.tv_nsec = rest_ns};
+        if (rest_ns)
+            nanosleep(&rest, NULL);
+        const uint64_t start = now_ns();
+        pool_for(p, (size_t)threads, work_item, &work_ns);
+        took[i] = (double)(now_ns() - start) - (double)work_ns;
+    }
+    qsort(took, JOBS, sizeof *took, by_value);
+    printf("%2d threads, %2.0f us each, %3.0f us apart: median %7.0f ns, 10%% %7.0f, 90%% %7.0f\n",
+           threads, 1e-3 * (double)work_ns, 1e-3 * (double)rest_ns, took[JOBS / 2],
+           took[JOBS / 10], took[JOBS * 9 / 10]);
+    pool_free(p);
+}
+
+static int bench(void)
+{
+    for (int threads = 1; threads <= 4; threads++)
+        for (int rest = 0; rest < 2; rest++)
+            bench_threads(threads, 20000, rest * 300000);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "--bench") == 0)
+        return bench();
+    (void)argv;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_index_once),
         cmocka_unit_test(test_many_short_jobs),
         cmocka_unit_test(test_one_thread_is_a_loop),
         cmocka_unit_test(test_waits_for_the_slowest),
         cmocka_unit_test(test_jobs_see_each_other),
+        cmocka_unit_test(test_threads_begin_apart),
+        cmocka_unit_test(test_counts_jobs),
+        cmocka_unit_test(test_pins_workers),
         cmocka_unit_test(test_meter),
         cmocka_unit_test(test_meter_of_one),
         cmocka_unit_test(test_refuses_counts),
