@@ -87,6 +87,9 @@ struct glim_model_options {
     /* Called during long work with a name, what is done and what there is to do; may be NULL. */
     void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total);
     void *progress_ctx;
+    /* Leave the threads where the system puts them. Else each but the caller's gets a processor of
+     * its own, where there are threads for every physical core that the process may use. */
+    bool unpinned;
 };
 #define GLIM_MODEL_OPTIONS_INIT {.size = sizeof(struct glim_model_options)}
 

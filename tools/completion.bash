@@ -3,7 +3,7 @@
 _glim_options() {
     local talk="--system --effort --no-think --no-reasoning --max-tokens -n --temp --top-p --top-k --min-p
         --repeat-penalty --presence-penalty --frequency-penalty --seed -s"
-    local opens="--model -m --threads -t --isa --quiet -q --help -h"
+    local opens="--model -m --threads -t --no-pin --isa --quiet -q --help -h"
     local cache="--ctx -c --kv"
     local compute="$cache --chunk --latent-eps --index-norm-eps --index-rope --index-hadamard --index-always
         --mtp-prenorm --moe-by-expert --expand"

@@ -81,6 +81,7 @@ int model_open(const struct opts *o, glim_model **out, struct glim_error *e)
         return rc;
     struct glim_model_options mo = GLIM_MODEL_OPTIONS_INIT;
     mo.threads = (int)o->threads;
+    mo.unpinned = o->unpinned;
     mo.isa = o->isa;
     mo.progress = on_progress;
     set_knobs(&mo.knobs, o);

@@ -119,6 +119,8 @@ static const struct opt table[] = {
      "answer is the same [auto]"},
     {"chunk", 0, OPT_INT, GROUP_MODEL, COMPUTE, "N", 1, 65536, AT(chunk),
      "prompt tokens computed in one step [256]"},
+    {"no-pin", 0, OPT_FLAG, GROUP_ADVANCED, OPENS, NULL, 0, 0, AT(unpinned),
+     "let the system move the threads between processors"},
     {"isa", 0, OPT_TEXT, GROUP_ADVANCED, OPENS, "LEVEL", 0, 0, AT(isa),
      "highest instruction set to use: baseline, neon, avx2, avx512 or amx [the best of this "
      "machine]"},

@@ -58,6 +58,7 @@ struct opts {
     const char *model;
     uint64_t threads;
     const char *isa;
+    bool unpinned;
     uint64_t ctx, chunk;
     int kv; /* enum glim_kv */
     int drafts; /* enum drafts; off for verbs without the option */

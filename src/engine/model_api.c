@@ -137,7 +137,11 @@ static int open_parts(struct glim_model *m, const char *path, const struct glim_
         || info_fill(m, e) != 0 || check_values(m, e) != 0
         || tensorfile_check(m->weights.file, e) != 0)
         return blame(e, path);
-    return pool_new(&m->pool, o->threads ? o->threads : cpu_count(), e);
+    if (pool_new(&m->pool, o->threads ? o->threads : cpu_count(), e) != 0)
+        return e->code;
+    if (!o->unpinned)
+        (void)pool_pin(m->pool);
+    return GLIM_OK;
 }
 
 int glim_model_open(glim_model **out, const char *path, const struct glim_model_options *o,
