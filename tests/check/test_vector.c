@@ -238,9 +238,10 @@ static void check_tiny_ulp(const struct check *c, const char *what, size_t n, si
         check_ulp(what, n, i, y, want, c->ref ? 0.51 : 4);
 }
 
-static void silu_of_size(struct check *c, size_t n)
+/* up reaches 2^spread: a product may be normal where silu alone is not. */
+static void silu_of_size(struct check *c, size_t n, int spread)
 {
-    float *const g = activations(c, n), *const up = check_random(c, n, 3);
+    float *const g = activations(c, n), *const up = check_random(c, n, spread);
     float *const y = check_f32(c, n);
     c->k.silu_mul(y, g, up, n);
     for (size_t i = 0; i < n; i++) {
@@ -258,12 +259,13 @@ static void silu_of_size(struct check *c, size_t n)
 static void check_silu(struct check *c)
 {
     for (size_t n = 0; n <= 129; n++)
-        silu_of_size(c, n);
-    silu_of_size(c, 2048);
-    const float g[3] = {NAN, INFINITY, 1}, up[3] = {1, 1, NAN};
-    float y[3];
-    c->k.silu_mul(y, g, up, 3);
-    assert_true(isnan(y[0]) && isinf(y[1]) && isnan(y[2]));
+        silu_of_size(c, n, n % 2 ? 3 : 90);
+    silu_of_size(c, 2048, 3);
+    silu_of_size(c, 2048, 90);
+    const float g[4] = {NAN, INFINITY, 1, -INFINITY}, up[4] = {1, 1, NAN, 1};
+    float y[4];
+    c->k.silu_mul(y, g, up, 4);
+    assert_true(isnan(y[0]) && isinf(y[1]) && isnan(y[2]) && isnan(y[3]));
 }
 
 static void sigmoid_of_size(struct check *c, size_t n)

@@ -27,6 +27,15 @@ void kernels_avx512(struct kernels *k)
     k->index_score = index_score_avx512;
     k->attend_bytes = attend_bytes_avx512;
     k->attend = attend_avx512;
+    k->rmsnorm = rmsnorm_avx512;
+    k->layernorm = layernorm_avx512;
+    k->softmax = softmax_avx512;
+    k->silu_mul = silu_mul_avx512;
+    k->sigmoid = sigmoid_avx512;
+    k->add = add_avx512;
+    k->axpy = axpy_avx512;
+    k->rope = rope_avx512;
+    k->hadamard = hadamard_avx512;
     for (int t = 0; t < DT_COUNT; t++)
         if (blocks_known_avx512((enum dtype)t) || floats_known_avx512((enum dtype)t))
             k->product[t] = k->level;

@@ -3,6 +3,7 @@
 #define GLIM_KERNELS_X86_BYTES_AVX512_H
 
 #include <immintrin.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -13,6 +14,12 @@
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
+
+/* Which of 16 elements from i on there are among n; i < n. */
+INLINE __mmask16 lanes_at(size_t i, size_t n)
+{
+    return n - i >= 16 ? 0xffff : (__mmask16)((1u << (n - i)) - 1);
+}
 
 INLINE __m512i load_256_twice(const uint8_t *p)
 {

@@ -63,4 +63,18 @@ void index_score_avx512(float *s, size_t s_stride, const float *q, const float *
 size_t attend_bytes_avx512(size_t dim, size_t n);
 void attend_avx512(float *o, size_t o_stride, const struct attend *a, void *scratch);
 
+/* avx512: entries of the table of the same name (kernels.h). */
+void rmsnorm_avx512(float *y, const float *x, const float *g, size_t n, float eps);
+void layernorm_avx512(float *y, const float *x, const float *g, const float *b, size_t n,
+                      float eps);
+void softmax_avx512(float *x, size_t n);
+void silu_mul_avx512(float *y, const float *gate, const float *up, size_t n);
+void sigmoid_avx512(float *y, const float *x, size_t n);
+void add_avx512(float *y, const float *x, size_t n);
+void axpy_avx512(float *y, float a, const float *x, size_t n);
+void rope_avx512(float *x, const float *cos_sin, size_t n, bool interleaved);
+void hadamard_avx512(float *x, size_t n);
+/* y = e^x within 1.1 ulp, subnormal results included; y may be x. For its own test. */
+void exp_avx512(float *y, const float *x, size_t n);
+
 #endif
