@@ -36,6 +36,8 @@ void kernels_avx512(struct kernels *k)
     k->axpy = axpy_avx512;
     k->rope = rope_avx512;
     k->hadamard = hadamard_avx512;
+    k->kv_store = kv_store_avx512;
+    k->kv_load = kv_load_avx512;
     for (int t = 0; t < DT_COUNT; t++)
         if (blocks_known_avx512((enum dtype)t) || floats_known_avx512((enum dtype)t))
             k->product[t] = k->level;
