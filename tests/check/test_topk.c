@@ -123,9 +123,10 @@ static const struct {
 
 static void check_topk(struct check *c)
 {
-    static float s[70000];
+    static float s[300000];
     static const size_t large[][2] = {
-        {2049, 2048}, {2048, 2048}, {5000, 2048}, {4096, 1}, {4096, 4095}, {70000, 2048}, {256, 8}};
+        {2049, 2048}, {2048, 2048}, {5000, 2048}, {4096, 1}, {4096, 4095}, {70000, 2048}, {256, 8},
+        {300000, 2048}, {8300, 2048}, {40001, 37}};
     for (size_t m = 0; m < COUNT_OF(manner); m++) {
         for (size_t n = 0; n <= 129; n++) {
             manner[m].fill(&c->rng, s, n);

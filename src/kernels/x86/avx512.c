@@ -36,6 +36,7 @@ void kernels_avx512(struct kernels *k)
     k->axpy = axpy_avx512;
     k->rope = rope_avx512;
     k->hadamard = hadamard_avx512;
+    k->topk = topk_avx512;
     k->kv_store = kv_store_avx512;
     k->kv_load = kv_load_avx512;
     for (int t = 0; t < DT_COUNT; t++)
