@@ -15,10 +15,10 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* Which of 16 elements from i on there are among n; i < n. */
-INLINE __mmask16 lanes_at(size_t i, size_t n)
+/* The first n of 16 lanes. */
+INLINE __mmask16 first_lanes(size_t n)
 {
-    return n - i >= 16 ? 0xffff : (__mmask16)((1u << (n - i)) - 1);
+    return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
 }
 
 INLINE __m512i load_256_twice(const uint8_t *p)

@@ -7,7 +7,7 @@
 #include <assert.h>
 
 #include "kernels/ref/ref.h"
-#include "kernels/x86/bytes_avx512.h"
+#include "kernels/x86/kvrow_avx512.h"
 #include "kernels/x86/x86.h"
 
 enum { LANES = 16 };
@@ -23,11 +23,6 @@ INLINE __m256i bf16_of(__m512 x)
         _mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, nan, quiet), 16));
 }
 
-INLINE __m512 of_bf16(__m256i h)
-{
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
-}
-
 void kv_store_avx512(void *dst, const float *x, size_t n, enum kv_type t)
 {
     assert((unsigned)t < KV_TYPE_COUNT);
@@ -36,23 +31,27 @@ void kv_store_avx512(void *dst, const float *x, size_t n, enum kv_type t)
         return;
     }
     for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
+        const __mmask16 have = first_lanes(n - i);
         const __m512 v = _mm512_maskz_loadu_ps(have, x + i);
         const __m256i h = t == KV_F16 ? _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT) : bf16_of(v);
         _mm256_mask_storeu_epi16((uint8_t *)dst + 2 * i, have, h);
     }
 }
 
+INLINE void load_all(enum kv_type t, float *y, const uint8_t *src, size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        const __mmask16 have = first_lanes(n - i);
+        _mm512_mask_storeu_ps(y + i, have, load_row_16(t, src, i, have));
+    }
+}
+
 void kv_load_avx512(float *y, const void *src, size_t n, enum kv_type t)
 {
     assert((unsigned)t < KV_TYPE_COUNT);
-    if (t == KV_F32) {
-        ref_kv_load(y, src, n, t);
-        return;
-    }
-    for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
-        const __m256i h = _mm256_maskz_loadu_epi16(have, (const uint8_t *)src + 2 * i);
-        _mm512_mask_storeu_ps(y + i, have, t == KV_F16 ? _mm512_cvtph_ps(h) : of_bf16(h));
+    switch (t) {
+    case KV_F32: load_all(KV_F32, y, src, n); break;
+    case KV_F16: load_all(KV_F16, y, src, n); break;
+    default: load_all(KV_BF16, y, src, n);
     }
 }

@@ -52,7 +52,7 @@ INLINE void span_times(enum dtype t, unsigned R, unsigned T, const uint8_t *cons
             const size_t at = c + h * LANES;
             if (at >= c1)
                 break;
-            const __mmask16 have = lanes_at(at, c1);
+            const __mmask16 have = first_lanes(c1 - at);
             __m512 w[PAIR];
             UNROLL for (unsigned i = 0; i < R; i++) {
                 w[i] = weights_16(t, row[i], at, have);
@@ -165,7 +165,7 @@ void floats_matmul_avx512(float *y, size_t y_stride, const void *const *x, size_
 static void axpy_f32(float *acc, float a, const float *w, size_t n)
 {
     for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
+        const __mmask16 have = first_lanes(n - i);
         const __m512 sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(have, w + i), _mm512_set1_ps(a),
                                            _mm512_maskz_loadu_ps(have, acc + i));
         _mm512_mask_storeu_ps(acc + i, have, sum);

@@ -5,12 +5,6 @@
 #include "kernels/kernels.h"
 #include "kernels/x86/bytes_avx512.h"
 
-/* The first n of 16 lanes. */
-INLINE __mmask16 first_lanes(size_t n)
-{
-    return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
-}
-
 /* 16 elements from the at-th on, those in `have`; the others are 0 and not read. */
 INLINE __m512 load_row_16(enum kv_type t, const uint8_t *row, size_t at, __mmask16 have)
 {

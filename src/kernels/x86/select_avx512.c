@@ -47,7 +47,7 @@ static size_t count_from(const uint32_t *key, size_t m, uint32_t least)
     const __m512i bound = _mm512_set1_epi32((int)least);
     size_t count = 0;
     for (size_t i = 0; i < m; i += LANES) {
-        const __mmask16 have = lanes_at(i, m);
+        const __mmask16 have = first_lanes(m - i);
         const __m512i v = _mm512_maskz_loadu_epi32(have, key + i);
         count += (size_t)_mm_popcnt_u32(_mm512_mask_cmpge_epu32_mask(have, v, bound));
     }
@@ -79,7 +79,7 @@ static uint32_t keep_best(struct chosen *to, const struct chosen *from, size_t k
     const __m512i bound = _mm512_set1_epi32((int)kth);
     to->n = 0;
     for (size_t i = 0; i < f.n; i += LANES) {
-        const __mmask16 have = lanes_at(i, f.n);
+        const __mmask16 have = first_lanes(f.n - i);
         const __m512i key = _mm512_maskz_loadu_epi32(have, f.key + i);
         const __m512i at = f.at ? _mm512_maskz_loadu_epi32(have, f.at + i)
                                 : _mm512_add_epi32(lane_numbers(), _mm512_set1_epi32((int)i));
@@ -98,7 +98,7 @@ static void scan(struct chosen *buffer, size_t room, size_t k, const float *s, s
     uint32_t threshold = 0;
     bool full = false; /* as long as it is not, a NaN may enter too */
     for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
+        const __mmask16 have = first_lanes(n - i);
         const __m512i key = keys_of(_mm512_maskz_loadu_ps(have, s + i));
         const __mmask16 above =
             full ? _mm512_mask_cmpgt_epu32_mask(have, key, _mm512_set1_epi32((int)threshold))
@@ -126,8 +126,8 @@ void topk_avx512(int32_t *idx, size_t k, const float *s, size_t n, float *scratc
         scan(&buffer, room, k, s, n);
     } else {
         for (size_t i = 0; i < n; i += LANES)
-            _mm512_mask_storeu_epi32(buffer.key + i, lanes_at(i, n),
-                                     keys_of(_mm512_maskz_loadu_ps(lanes_at(i, n), s + i)));
+            _mm512_mask_storeu_epi32(buffer.key + i, first_lanes(n - i),
+                                     keys_of(_mm512_maskz_loadu_ps(first_lanes(n - i), s + i)));
         buffer.n = n;
     }
     (void)keep_best(&out, &buffer, k);

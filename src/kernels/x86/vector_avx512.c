@@ -2,13 +2,13 @@
  *
  * Sums are double, lane l of 16 takes the terms l, l + 16, ... and the lanes are added as a tree;
  * norms compute their outputs in double too and round once. The others are f32: softmax, silu and
- * sigmoid within 4 ulp (exp_avx512.h), rope and axpy with one rounding less than written out.
+ * sigmoid within 4 ulp (math_avx512.h), rope and axpy with one rounding less than written out.
  * A remainder is a masked register of the same operations, so nothing depends on alignment.
  */
 #include <assert.h>
 #include <math.h>
 
-#include "kernels/x86/exp_avx512.h"
+#include "kernels/x86/math_avx512.h"
 #include "kernels/x86/x86.h"
 
 enum { LANES = 16 };
@@ -41,7 +41,7 @@ INLINE double moment(const float *x, size_t n, double mean, int power)
     struct twice s = {_mm512_setzero_pd(), _mm512_setzero_pd()};
     const __m512d m = _mm512_set1_pd(mean);
     for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
+        const __mmask16 have = first_lanes(n - i);
         struct twice v = widen(_mm512_maskz_loadu_ps(have, x + i));
         v.low = _mm512_maskz_sub_pd((__mmask8)have, v.low, m);
         v.high = _mm512_maskz_sub_pd((__mmask8)(have >> 8), v.high, m);
@@ -62,7 +62,7 @@ INLINE void normalise(float *y, const float *x, const float *g, const float *b, 
 {
     const __m512d m = _mm512_set1_pd(mean), s = _mm512_set1_pd(inv);
     for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
+        const __mmask16 have = first_lanes(n - i);
         struct twice v = widen(_mm512_maskz_loadu_ps(have, x + i));
         const struct twice gain = widen(_mm512_maskz_loadu_ps(have, g + i));
         const struct twice base = widen(b ? _mm512_maskz_loadu_ps(have, b + i)
@@ -97,7 +97,7 @@ static __m512 largest(const float *x, size_t n)
     const __m512 none = _mm512_set1_ps(-INFINITY);
     __m512 most = none;
     for (size_t i = 0; i < n; i += LANES) /* a NaN is passed over; it comes back through exp */
-        most = _mm512_max_ps(_mm512_mask_loadu_ps(none, lanes_at(i, n), x + i), most);
+        most = _mm512_max_ps(_mm512_mask_loadu_ps(none, first_lanes(n - i), x + i), most);
     return _mm512_set1_ps(_mm512_reduce_max_ps(most));
 }
 
@@ -109,7 +109,7 @@ INLINE __m512 exp_below(__m512 x, __m512 max)
     const __m512 low = _mm512_sub_ps(_mm512_sub_ps(x, _mm512_sub_ps(d, back)),
                                      _mm512_add_ps(max, back));
     const __mmask16 near = _mm512_cmp_ps_mask(d, _mm512_set1_ps(-104), _CMP_GE_OQ);
-    return exp_ps(d, _mm512_maskz_mov_ps(near, low));
+    return exp_16_sum(d, _mm512_maskz_mov_ps(near, low));
 }
 
 void softmax_avx512(float *x, size_t n)
@@ -118,7 +118,7 @@ void softmax_avx512(float *x, size_t n)
     const __m512 max = largest(x, n);
     struct twice s = {_mm512_setzero_pd(), _mm512_setzero_pd()};
     for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
+        const __mmask16 have = first_lanes(n - i);
         const __m512 e = exp_below(_mm512_maskz_loadu_ps(have, x + i), max);
         const struct twice v = widen(_mm512_maskz_mov_ps(have, e));
         s.low = _mm512_add_pd(s.low, v.low);
@@ -127,7 +127,7 @@ void softmax_avx512(float *x, size_t n)
     }
     const __m512 sum = _mm512_set1_ps((float)sum_lanes(s));
     for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
+        const __mmask16 have = first_lanes(n - i);
         _mm512_mask_storeu_ps(x + i, have,
                               _mm512_div_ps(_mm512_maskz_loadu_ps(have, x + i), sum));
     }
@@ -155,7 +155,7 @@ INLINE __m512 silu_times(__m512 v, __m512 up)
 void silu_mul_avx512(float *y, const float *gate, const float *up, size_t n)
 {
     for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
+        const __mmask16 have = first_lanes(n - i);
         _mm512_mask_storeu_ps(y + i, have, silu_times(_mm512_maskz_loadu_ps(have, gate + i),
                                                       _mm512_maskz_loadu_ps(have, up + i)));
     }
@@ -165,9 +165,9 @@ void sigmoid_avx512(float *y, const float *x, size_t n)
 {
     const __m512 one = _mm512_set1_ps(1), zero = _mm512_setzero_ps();
     for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
+        const __mmask16 have = first_lanes(n - i);
         const __m512 v = _mm512_maskz_loadu_ps(have, x + i);
-        const __m512 e = exp_ps(_mm512_sub_ps(zero, _mm512_abs_ps(v)), zero);
+        const __m512 e = exp_16(_mm512_sub_ps(zero, _mm512_abs_ps(v)));
         const __mmask16 below = _mm512_cmp_ps_mask(v, zero, _CMP_LT_OQ);
         const __m512 part = _mm512_mask_mov_ps(one, below, e);
         _mm512_mask_storeu_ps(y + i, have, _mm512_div_ps(part, _mm512_add_ps(one, e)));
@@ -177,9 +177,8 @@ void sigmoid_avx512(float *y, const float *x, size_t n)
 void exp_avx512(float *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
-        _mm512_mask_storeu_ps(
-            y + i, have, exp_ps(_mm512_maskz_loadu_ps(have, x + i), _mm512_setzero_ps()));
+        const __mmask16 have = first_lanes(n - i);
+        _mm512_mask_storeu_ps(y + i, have, exp_16(_mm512_maskz_loadu_ps(have, x + i)));
     }
 }
 
@@ -187,7 +186,7 @@ void exp_avx512(float *y, const float *x, size_t n)
 void add_avx512(float *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
+        const __mmask16 have = first_lanes(n - i);
         _mm512_mask_storeu_ps(y + i, have, _mm512_add_ps(_mm512_maskz_loadu_ps(have, y + i),
                                                          _mm512_maskz_loadu_ps(have, x + i)));
     }
@@ -197,7 +196,7 @@ void axpy_avx512(float *y, float a, const float *x, size_t n)
 {
     const __m512 factor = _mm512_set1_ps(a);
     for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
+        const __mmask16 have = first_lanes(n - i);
         _mm512_mask_storeu_ps(y + i, have,
                               _mm512_fmadd_ps(factor, _mm512_maskz_loadu_ps(have, x + i),
                                               _mm512_maskz_loadu_ps(have, y + i)));
@@ -210,7 +209,7 @@ void axpy_avx512(float *y, float a, const float *x, size_t n)
 static void rope_neighbours(float *x, const float *cos_sin, size_t n)
 {
     for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 have = lanes_at(i, n);
+        const __mmask16 have = first_lanes(n - i);
         const __m512 v = _mm512_maskz_loadu_ps(have, x + i);
         const __m512 cs = _mm512_maskz_loadu_ps(have, cos_sin + i);
         const __m512 other = _mm512_mul_ps(_mm512_permute_ps(v, 0xb1), _mm512_movehdup_ps(cs));
@@ -225,11 +224,11 @@ static void rope_halves(float *x, const float *cos_sin, size_t n)
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
     const size_t half = n / 2;
     for (size_t i = 0; i < half; i += LANES) {
-        const __mmask16 have = lanes_at(i, half);
+        const __mmask16 have = first_lanes(half - i);
         const float *const at = cos_sin + 2 * i;
         const size_t rest = n - 2 * i;
-        const __m512 cs = _mm512_maskz_loadu_ps(lanes_at(0, rest), at);
-        const __mmask16 more = rest > LANES ? lanes_at(LANES, rest) : 0;
+        const __m512 cs = _mm512_maskz_loadu_ps(first_lanes(rest), at);
+        const __mmask16 more = rest > LANES ? first_lanes(rest - LANES) : 0;
         const __m512 next = _mm512_maskz_loadu_ps(more, at + LANES);
         const __m512 c = _mm512_permutex2var_ps(cs, even, next);
         const __m512 s = _mm512_permutex2var_ps(cs, odd, next);
@@ -267,7 +266,7 @@ INLINE __m512 butterflies(__m512 v, size_t n)
 void hadamard_avx512(float *x, size_t n)
 {
     assert(n > 0 && (n & (n - 1)) == 0);
-    const __mmask16 have = lanes_at(0, n);
+    const __mmask16 have = first_lanes(n);
     for (size_t i = 0; i < n; i += LANES)
         _mm512_mask_storeu_ps(x + i, have,
                               butterflies(_mm512_maskz_loadu_ps(have, x + i), n));
