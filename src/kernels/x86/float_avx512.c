@@ -42,12 +42,16 @@ struct sums {
     __m512 at[PAIR][VECTORS][HALVES];
 };
 
-/* Columns [c0, c1) of R rows against T vectors; scale: F8 only. */
+/* Columns [c0, c1) of R rows against T vectors; scale: F8 only; ahead: bytes to the rows that come
+ * next, which are called for. */
 INLINE void span_times(enum dtype t, unsigned R, unsigned T, const uint8_t *const row[PAIR],
-                       const __m512 scale[PAIR], size_t c0, size_t c1,
+                       size_t ahead, const __m512 scale[PAIR], size_t c0, size_t c1,
                        const float *const x[VECTORS], struct sums *s)
 {
-    for (size_t c = c0; c < c1; c += STEP)
+    const size_t bytes = t == DT_F32 ? 4 : t == DT_F8_E4M3 ? 1 : 2;
+    for (size_t c = c0; c < c1; c += STEP) {
+        UNROLL for (unsigned i = 0; i < R; i++)
+            _mm_prefetch((const char *)row[i] + ahead + c * bytes, _MM_HINT_T0);
         UNROLL for (unsigned h = 0; h < HALVES; h++) {
             const size_t at = c + h * LANES;
             if (at >= c1)
@@ -65,6 +69,7 @@ INLINE void span_times(enum dtype t, unsigned R, unsigned T, const uint8_t *cons
                     s->at[i][v][h] = _mm512_fmadd_ps(w[i], a, s->at[i][v][h]);
             }
         }
+    }
 }
 
 INLINE void sums_clear(unsigned R, unsigned T, struct sums *s)
@@ -80,12 +85,13 @@ INLINE void row_times(enum dtype t, unsigned R, unsigned T, const struct matrix 
                       const float *const x[VECTORS], struct sums *s)
 {
     const size_t cols = (size_t)w->cols, blocks = (cols + F8_BLOCK - 1) / F8_BLOCK;
+    const size_t ahead = PAIR * (size_t)w->row_bytes;
     const uint8_t *row[PAIR];
     __m512 scale[PAIR];
     UNROLL for (unsigned i = 0; i < R; i++)
         row[i] = w->data + (r + i) * w->row_bytes;
     if (t != DT_F8_E4M3) {
-        span_times(t, R, T, row, scale, 0, cols, x, s);
+        span_times(t, R, T, row, ahead, scale, 0, cols, x, s);
         return;
     }
     for (size_t b = 0; b < blocks; b++) {
@@ -93,7 +99,7 @@ INLINE void row_times(enum dtype t, unsigned R, unsigned T, const struct matrix 
             scale[i] = _mm512_set1_ps(
                 256 * (w->scale ? w->scale[(r + i) / F8_BLOCK * blocks + b] : 1));
         const size_t end = (b + 1) * F8_BLOCK < cols ? (b + 1) * F8_BLOCK : cols;
-        span_times(t, R, T, row, scale, b * F8_BLOCK, end, x, s);
+        span_times(t, R, T, row, ahead, scale, b * F8_BLOCK, end, x, s);
     }
 }
 
