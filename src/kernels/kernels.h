@@ -128,6 +128,12 @@ struct kernels {
      * scratch: attend_bytes of the row's elements and the most rows, at a multiple of 64. */
     size_t (*attend_bytes)(size_t dim, size_t n);
     void (*attend)(float *o, size_t o_stride, const struct attend *a, void *scratch);
+
+    /* The multiply instruction that the level's products with integer blocks are made of, on
+     * registers alone and in enough independent sums to keep it busy: no such product is faster.
+     * Returns the operations done, a multiplication and an addition being two; grows with rounds,
+     * < 2^30. *one: 1 on entry; on return the sum of all products, each of which is 1. */
+    uint64_t (*peak)(uint64_t rounds, double *one);
 };
 
 /* Fills every entry for the best level that is <= max. */

@@ -119,11 +119,21 @@ static void test_weights_are_in_one_stage_each(void **state)
     }
 }
 
+static void test_peak(void **state)
+{
+    (void)state;
+    glim_model *const m = open_model("glm52", 2);
+    const double peak = glim_model_peak_flop_s(m);
+    assert_true(peak > 1e7 && peak < 1e15);
+    glim_model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stages_are_the_time_that_passed),
         cmocka_unit_test(test_weights_are_in_one_stage_each),
+        cmocka_unit_test(test_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,26 @@ static void test_complete(void **state)
     }
 }
 
+/* The products are there, all of them, and each counts as two operations. */
+static void check_peak(struct check *c)
+{
+    static const uint64_t rounds[] = {0, 1, 7, 1000, 4096};
+    double one = 1;
+    const uint64_t each = c->k.peak(1, &one);
+    assert_true(each > 0);
+    for (size_t i = 0; i < COUNT_OF(rounds); i++) {
+        one = 1;
+        assert_int_equal(c->k.peak(rounds[i], &one), each * rounds[i]);
+        assert_true(one == (double)(each * rounds[i] / 2));
+    }
+}
+
+static void test_peak(void **state)
+{
+    (void)state;
+    check_levels(check_peak, offsetof(struct kernels, peak));
+}
+
 static void test_kv_type_bytes(void **state)
 {
     (void)state;
@@ -284,6 +304,7 @@ static int bench(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_complete),
+                                       cmocka_unit_test(test_peak),
                                        cmocka_unit_test(test_kv_type_bytes)};
     if (argc == 2 && strcmp(argv[1], "--bench") == 0)
         return bench();

@@ -57,6 +57,7 @@ void kernels_ref(struct kernels *k)
         .index_score = ref_index_score,
         .attend_bytes = ref_attend_bytes,
         .attend = ref_attend,
+        .peak = ref_peak,
     };
     kernels_ref_dequant(k);
     for (int t = 0; t < DT_COUNT; t++)

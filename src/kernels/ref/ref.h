@@ -65,6 +65,9 @@ void ref_index_score(float *s, size_t s_stride, const float *q, const float *w, 
 size_t ref_attend_bytes(size_t dim, size_t n);
 void ref_attend(float *o, size_t o_stride, const struct attend *a, void *scratch);
 
+/* ref/peak.c */
+uint64_t ref_peak(uint64_t rounds, double *one);
+
 /* ref/ref.c: the decoder of a type that has one. */
 void ref_dequant(enum dtype t, float *y, const void *x, size_t n);
 

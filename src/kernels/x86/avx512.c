@@ -39,6 +39,7 @@ void kernels_avx512(struct kernels *k)
     k->topk = topk_avx512;
     k->kv_store = kv_store_avx512;
     k->kv_load = kv_load_avx512;
+    k->peak = peak_avx512;
     for (int t = 0; t < DT_COUNT; t++)
         if (blocks_known_avx512((enum dtype)t) || floats_known_avx512((enum dtype)t))
             k->product[t] = k->level;

@@ -62,6 +62,7 @@ void index_score_avx512(float *s, size_t s_stride, const float *q, const float *
                         enum kv_type kt, void *scratch);
 size_t attend_bytes_avx512(size_t dim, size_t n);
 void attend_avx512(float *o, size_t o_stride, const struct attend *a, void *scratch);
+uint64_t peak_avx512(uint64_t rounds, double *one);
 
 /* avx512: entries of the table of the same name (kernels.h). */
 void rmsnorm_avx512(float *y, const float *x, const float *g, size_t n, float eps);
