@@ -17,7 +17,7 @@ _glim_options() {
     template) echo "--model -m --ids --quiet -q --help -h" ;;
     logits) echo "$opens $compute --ids --out -o --last --mtp --decode" ;;
     ppl) echo "$opens $compute --file -f --save-logits --against --json" ;;
-    bench) echo "$opens $compute --mtp --prompt -p --tokens -n --depth -d --reps -r --json" ;;
+    bench) echo "$opens $compute --mtp --prompt -p --tokens -n --depth -d --reps -r --svg --csv --json" ;;
     doctor) echo "$opens --json" ;;
     version) echo "--json --help -h" ;;
     help) echo "--help -h" ;;
@@ -38,7 +38,7 @@ _glim() {
     --isa) mapfile -t COMPREPLY < <(compgen -W "baseline neon avx2 avx512 amx" -- "$word") ;;
     --index-rope) mapfile -t COMPREPLY < <(compgen -W "config interleaved half" -- "$word") ;;
     --expand) mapfile -t COMPREPLY < <(compgen -W "auto off all" -- "$word") ;;
-    -m | --model | --tools | --messages | -o | --out | -f | --file | --save-logits | --against)
+    -m | --model | --tools | --messages | -o | --out | -f | --file | --save-logits | --against | --svg)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         ;;

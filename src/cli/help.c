@@ -97,12 +97,15 @@ static const struct verb_info verbs[VERB_COUNT] = {
                   0},
     [VERB_BENCH] = {"bench", "", "how fast this machine runs the model",
                     "Times a prompt of random tokens and generation after it, without drafts and "
-                    "with them, and measures the machine's memory read bandwidth in "
-                    "the same run. The share tells how much of that bandwidth generation uses; a "
-                    "model that fits in the "
-                    "processor's cache may use more.",
+                    "with them: a row for each combination of the lists given, named as "
+                    "llama-bench names them. In the same run it measures what memory and the "
+                    "multiplier give at most; generation is shown as a share of the first, which a "
+                    "model that fits in the processor's cache may exceed, prompts as a share of "
+                    "the second. Below it stands where the time of a token goes.",
                     "  glim bench\n"
-                    "  glim bench -p 2048 -n 128 -d 8192 -r 5 -t 8 --json\n",
+                    "  glim bench -p 512,2048 -n 128 -d 0,8192 -r 5 -t 1,2\n"
+                    "  glim bench -p 0 -n 64 --mtp off --json\n"
+                    "  glim bench --csv --svg bench.svg > bench.csv\n",
                     0},
     [VERB_DOCTOR] = {"doctor", "", "what this machine has, and which path each part will take",
                      "Names the processor, instruction set, memory, the model that would be opened "

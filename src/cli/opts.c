@@ -71,14 +71,18 @@ static const struct opt table[] = {
      "memory read bandwidth to predict with [20]"},
     {"disk-bandwidth", 0, OPT_REAL, GROUP_VERB, V(PLAN), "GB/S", 0.001, 1e6, AT(disk_gb_s),
      "disk read bandwidth to predict with [3]"},
-    {"prompt", 'p', OPT_INT, GROUP_VERB, V(BENCH), "N", 1, MANY, AT(prompt_tok),
-     "prompt tokens to time [512]"},
-    {"tokens", 'n', OPT_INT, GROUP_VERB, V(BENCH), "N", 2, MANY, AT(decode_tok),
-     "tokens to generate [64]"},
-    {"depth", 'd', OPT_INT, GROUP_VERB, V(BENCH), "N", 0, MANY, AT(depth_tok),
+    {"prompt", 'p', OPT_LIST, GROUP_VERB, V(BENCH), "N,...", 0, MANY, AT(prompt_tok),
+     "prompt tokens to time; 0 = no prompt [512]"},
+    {"tokens", 'n', OPT_LIST, GROUP_VERB, V(BENCH), "N,...", 0, MANY, AT(decode_tok),
+     "tokens to generate; 0 = none [128]"},
+    {"depth", 'd', OPT_LIST, GROUP_VERB, V(BENCH), "N,...", 0, MANY, AT(depth_tok),
      "tokens in the cache before the clock starts [0]"},
     {"reps", 'r', OPT_INT, GROUP_VERB, V(BENCH), "N", 1, 1000, AT(reps),
-     "times to repeat; the median is given [3]"},
+     "times to repeat; the median is given [5]"},
+    {"svg", 0, OPT_TEXT, GROUP_VERB, V(BENCH), "FILE", 0, 0, AT(svg),
+     "draw the results too: shares of the machine's limits, and time by stage"},
+    {"csv", 0, OPT_FLAG, GROUP_VERB, V(BENCH), NULL, 0, 0, AT(csv),
+     "one line of comma-separated values a test instead of text"},
 
     /* sampling */
     {"max-tokens", 'n', OPT_INT, GROUP_SAMPLING, TALK, "N", 1, MANY, AT(max_tokens),
@@ -107,7 +111,9 @@ static const struct opt table[] = {
     /* the model and how it is computed */
     {"model", 'm', OPT_TEXT, GROUP_MODEL, NAMES_MODEL, "PATH", 0, 0, AT(model),
      "a GGUF file (the first of a split set) or a Hugging Face folder [the bundled model]"},
-    {"threads", 't', OPT_INT, GROUP_MODEL, OPENS, "N", 1, 4096, AT(threads),
+    {"threads", 't', OPT_INT, GROUP_MODEL, OPENS & ~V(BENCH), "N", 1, 4096, AT(threads),
+     "compute threads [one a processor]"},
+    {"threads", 't', OPT_LIST, GROUP_MODEL, V(BENCH), "N,...", 1, 4096, AT(thread_list),
      "compute threads [one a processor]"},
     {"ctx", 'c', OPT_INT, GROUP_MODEL, COMPUTE | V(PLAN), "N", 1, MANY, AT(ctx),
      "room for this many tokens; ppl: the length of a window [8192; ppl 512; logits, bench: what "
@@ -282,6 +288,26 @@ static int set_int(void *field, const struct opt *p, const char *value, struct e
     return GLIM_OK;
 }
 
+static int set_list(void *field, const struct opt *p, const char *value, struct err *e)
+{
+    struct opt_list list = {0};
+    for (const char *c = value; c;) {
+        const size_t len = strcspn(c, ",");
+        uint64_t v;
+        if (!parse_digits(c, len, &v))
+            return bad_value(p, value, "whole numbers with commas between", e);
+        if ((double)v < p->low || (double)v > p->high)
+            return out_of_range(p, value, e);
+        if (list.n == OPT_LIST_MAX)
+            return err_set(e, GLIM_EINVAL, "--%s: \"%s\", expected at most %d numbers", p->name,
+                           value, OPT_LIST_MAX);
+        list.v[list.n++] = v;
+        c = c[len] ? c + len + 1 : NULL;
+    }
+    memcpy(field, &list, sizeof list);
+    return GLIM_OK;
+}
+
 static int set_size(void *field, const struct opt *p, const char *value, struct err *e)
 {
     static const char unit[] = "KMGT";
@@ -345,6 +371,7 @@ static int set_value(struct opts *o, const struct opt *p, const char *value, str
     void *const field = (char *)o + p->offset;
     switch (p->kind) {
     case OPT_INT: return set_int(field, p, value, e);
+    case OPT_LIST: return set_list(field, p, value, e);
     case OPT_SIZE: return set_size(field, p, value, e);
     case OPT_REAL: return set_real(field, p, value, e);
     case OPT_CHOICE: return set_choice(field, p, value, e);
@@ -426,9 +453,10 @@ static void set_defaults(struct opts *o, enum verb v)
         .top_k = OPT_UNSET,
         .drafts = DRAFTS >> v & 1 ? DRAFTS_AUTO : DRAFTS_OFF,
         .sessions = 1,
-        .prompt_tok = 512,
-        .decode_tok = 64,
-        .reps = 3,
+        .prompt_tok = {1, {512}},
+        .decode_tok = {1, {128}},
+        .depth_tok = {1, {0}},
+        .reps = 5,
     };
     o->temp = o->top_p = o->min_p = o->repeat_penalty = o->presence_penalty = o->frequency_penalty =
         (double)NAN;

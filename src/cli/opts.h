@@ -51,6 +51,13 @@ enum drafts { DRAFTS_AUTO, DRAFTS_OFF, DRAFTS_ONE };
 /* Reals that were not given are NaN, integers OPT_UNSET: the model or the verb then decides. */
 #define OPT_UNSET UINT64_MAX
 
+/* Whole numbers in the order given; n = 0: the option was not given and has no default. */
+enum { OPT_LIST_MAX = 32 };
+struct opt_list {
+    size_t n;
+    uint64_t v[OPT_LIST_MAX];
+};
+
 struct opts {
     enum verb verb;
     /* all verbs */
@@ -79,7 +86,10 @@ struct opts {
     bool special, skip_special, want_ids, tensors, last, mtp, decode;
     const char *out, *file, *save_logits, *against;
     double ram_gb_s, disk_gb_s;
-    uint64_t ram_bytes, sessions, prompt_tok, decode_tok, depth_tok, reps;
+    uint64_t ram_bytes, sessions, reps;
+    struct opt_list prompt_tok, decode_tok, depth_tok, thread_list;
+    bool csv;
+    const char *svg;
     /* what follows the options; borrowed from argv */
     const char *const *arg;
     int args;
@@ -94,7 +104,7 @@ void help_verb(enum verb v);
 void help_all(void);
 
 /* For help and tests: the table itself. */
-enum opt_kind { OPT_FLAG, OPT_INT, OPT_REAL, OPT_SIZE, OPT_TEXT, OPT_CHOICE };
+enum opt_kind { OPT_FLAG, OPT_INT, OPT_LIST, OPT_REAL, OPT_SIZE, OPT_TEXT, OPT_CHOICE };
 enum opt_group {
     GROUP_VERB,
     GROUP_SAMPLING,

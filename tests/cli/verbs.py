@@ -1,4 +1,6 @@
 """What each verb but run and chat prints."""
+import csv
+import io
 import json
 import os
 import re
@@ -6,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree
 
 from harness import GLIM, MODEL, ROOT, TMP, glim, ok, refused, start, test, with_model
 
@@ -315,15 +318,75 @@ def test_ppl_faults():
     refused(glim("ppl", "-f", TMP))
 
 
+BENCH_KEYS = ("prefill_tok_s", "prefill_matrix_share", "decode_tok_s", "decode_bandwidth_share", "read_bandwidth_gb_s",
+              "matrix_peak_tflop_s", "bytes_per_token")
+
+
+def close(a, b):
+    return abs(a - b) <= 1e-6 * abs(b)
+
+
 @test
 def test_bench():
-    j = document(ok(glim("bench", "-p", "16", "-n", "4", "-r", "2", "-d", "8", "--json")))
-    for key in ("prefill_tok_s", "decode_tok_s", "bytes_per_token", "read_bandwidth_gb_s", "decode_bandwidth_share"):
+    j = document(ok(glim("bench", "-p", "16", "-n", "4", "-r", "2", "-d", "8", "--mtp", "off", "--json")))
+    for key in BENCH_KEYS:
         assert j[key] > 0, key
-    assert len(j["prefill_runs"]) == len(j["decode_runs"]) == 2
-    share = j["decode_tok_s"] * j["bytes_per_token"] / 1e9 / j["read_bandwidth_gb_s"]
-    assert abs(share - j["decode_bandwidth_share"]) < 1e-6 * share
-    assert "tokens/s" in ok(glim("bench", "-p", "8", "-n", "2", "-r", "1")).out
+    prompt, decode = j["rows"]
+    assert (prompt["test"], decode["test"]) == ("pp16 @ d8", "tg4 @ d8")
+    assert prompt["gb_s"] is None and prompt["tok_s"] == j["prefill_tok_s"] and decode["tok_s"] == j["decode_tok_s"]
+    for row in j["rows"]:
+        assert len(row["runs"]) == 2 and close(row["tok_s"], sum(row["runs"]) / 2)
+        assert close(row["matrix_share"], row["tflop_s"] / j["matrix_peak_tflop_s"])
+    assert close(decode["gb_s"], j["decode_tok_s"] * j["bytes_per_token"] / 1e9)
+    assert close(j["decode_bandwidth_share"], decode["gb_s"] / j["read_bandwidth_gb_s"])
+    assert close(decode["tflop_s"], 2 * j["active_parameters"] * decode["tok_s"] / 1e12)
+    head = next(s["parameters"] for s in prompt["stages"] if s["stage"] == "head")
+    a_token = 2 * (j["active_parameters"] - head + head / 16)
+    assert close(prompt["tflop_s"], a_token * prompt["tok_s"] / 1e12)
+
+
+@test
+def test_bench_stages():
+    """Where the time goes is all of it, and each token is counted."""
+    row, = document(ok(glim("bench", "-p", "0", "-n", "8", "-r", "1", "--mtp", "off", "-t", "1", "--json")))["rows"]
+    stages = {s["stage"]: s for s in row["stages"]}
+    for name in ("attention", "indexer", "router", "experts", "head", "outside"):
+        assert stages[name]["work_ms"] > 0, name
+    assert all(s["wait_ms"] == 0 for s in stages.values())
+    total, whole = sum(s["work_ms"] for s in stages.values()), 1000 / row["tok_s"]
+    assert 0.99 * whole < total < 1.5 * whole, (total, whole)
+
+
+@test
+def test_bench_lists():
+    """A row for each combination, in llama-bench's words; the same in every form."""
+    args = ["bench", "-p", "0,8,4", "-n", "2,0", "-d", "3,0,5", "-t", "2,1", "-r", "1", "--mtp", "off"]
+    want = [(t, name + d) for t in (2, 1) for d in (" @ d3", "", " @ d5") for name in ("pp8", "pp4", "tg2")]
+    rows = document(ok(glim(*args, "--json")))["rows"]
+    assert [(r["threads"], r["test"]) for r in rows] == want
+    table = list(csv.DictReader(io.StringIO(ok(glim(*args, "--csv")).out)))
+    assert [(int(r["threads"]), r["test"]) for r in table] == want
+    for r in table:
+        assert float(r["tok_s"]) > 0 and float(r["read_bandwidth_gb_s"]) > 0 and float(r["experts_ms"]) > 0, r
+        assert (r["gb_s"] == "") == r["test"].startswith("pp"), r
+    out = ok(glim(*args)).out
+    assert re.findall(r"^((?:pp|tg)\d+(?: @ d\d+)?) +(\d) ", out, re.M) == [(name, str(t)) for t, name in want] * 2, out
+    refused(glim("bench", "-p", "0", "-n", "0"), 2)
+    refused(glim("bench", "--json", "--csv"), 2)
+    refused(glim("bench", "-p", ",".join(["1"] * 33)), 2)
+
+
+@test
+def test_bench_drawing():
+    svg = path("bench.svg")
+    ok(glim("bench", "-p", "8", "-n", "2", "-r", "1", "-t", "1", "--svg", svg, "--csv"))
+    root = xml.etree.ElementTree.parse(svg).getroot()
+    words = " ".join(t.text for t in root.iter("{http://www.w3.org/2000/svg}text"))
+    assert "pp8, 1 thread: " in words and "tg2, 1 thread: " in words and "of the read bandwidth" in words, words
+    assert all(w in words for w in ("attention", "experts", "waiting")), words
+    bars = [float(r.get("width")) for r in root.iter("{http://www.w3.org/2000/svg}rect") if r.get("width") != "100%"]
+    assert all(0 <= w <= 900 for w in bars), bars
+    assert "nonexistent" in refused(glim("bench", "--svg", "/nonexistent/b.svg", timeout=5)).err
 
 
 @test
@@ -334,8 +397,9 @@ def test_bench_with_drafts():
         refused(glim(*bench, "--mtp", "2"))
         return
     j = document(ok(glim(*bench, "--mtp", "2", "--json")))
-    assert j["drafting_tok_s"] > 0 and len(j["drafting_runs"]) == 1
-    assert 1 <= j["verifications"] <= 6 and 0 <= j["accepted_per_verification"] <= 2
+    row = j["rows"][2]
+    assert row["test"] == "tg6 +mtp" and row["tok_s"] == j["drafting_tok_s"] > 0 and len(row["runs"]) == 1
+    assert 1 <= row["verifications"] <= 6 and 0 <= row["accepted_per_verification"] <= 2
     assert "drafts accepted in each" in ok(glim(*bench)).out
 
 
@@ -363,7 +427,7 @@ def test_progress_only_on_a_terminal():
     for quiet in ([], ["-q"]):
         t = Terminal("bench", "-p", "48", "-n", "2", "-r", "3", "--isa", "baseline", *quiet)
         code, text = t.rest()
-        assert code == 0 and ("\x1b[Kround " in text) == (not quiet), text
+        assert code == 0 and ("\x1b[Kpp48 on " in text) == (not quiet), text
 
 
 def tokenizer_folder():
