@@ -1,5 +1,5 @@
 /* sample.c - see sample.h. Cost: O(vocab) to build the heap, O(log vocab) for each candidate looked
- * at. */
+ * at; of a trained model these are few, whatever the cuts. */
 #include "sample/sample.h"
 
 #include <math.h>
@@ -143,11 +143,16 @@ static double total_weight(const struct sampler *s, float best)
     return sum;
 }
 
+static size_t most_candidates(const struct sampler *s, const struct sample_params *p)
+{
+    return p->top_k && p->top_k < s->vocab ? p->top_k : s->vocab;
+}
+
 /* Takes candidates in order until top-k, top-p or min-p says enough; the k-th taken stands at
  * heap[vocab - 1 - k]. *sum is the weight of those taken. */
 static size_t take_candidates(struct sampler *s, const struct sample_params *p, double *sum)
 {
-    const size_t most = p->top_k && p->top_k < s->vocab ? p->top_k : s->vocab;
+    const size_t most = most_candidates(s, p);
     const float best = s->logit[s->heap[0]];
     const bool all = p->top_p >= 1 && p->min_p <= 0;
     /* top-p is a share of what top-k left over; with top-k on, that is known only after taking
@@ -175,9 +180,28 @@ static size_t take_candidates(struct sampler *s, const struct sample_params *p, 
     return n;
 }
 
+/* Where nothing is cut, those behind the one that is drawn need no order. */
+static int32_t draw_uncut(struct sampler *s, double u)
+{
+    const float best = s->logit[s->heap[0]];
+    const double target = u * total_weight(s, best);
+    int32_t token = heap_pop(s, s->vocab);
+    double sum = 1;
+    for (size_t n = s->vocab - 1; n > 0 && sum <= target; n--) {
+        const double w = exp((double)(s->logit[s->heap[0]] - best));
+        if (!(w > 0))
+            break; /* rounding has left a little of the target */
+        token = heap_pop(s, n);
+        sum += w;
+    }
+    return token;
+}
+
 static int32_t draw(struct sampler *s, const struct sample_params *p, uint64_t position)
 {
     heap_build(s);
+    if (p->top_p >= 1 && p->min_p <= 0 && most_candidates(s, p) == s->vocab)
+        return draw_uncut(s, rng_uniform(p->seed, 0, position));
     double sum;
     const size_t n = take_candidates(s, p, &sum);
     double u = rng_uniform(p->seed, 0, position) * sum;

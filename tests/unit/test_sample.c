@@ -102,6 +102,42 @@ static void test_distribution(void **state)
     }
 }
 
+enum { MANY = 500 };
+static float many_logits[MANY];
+
+static int by_logit(const void *a, const void *b)
+{
+    const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    if (many_logits[x] > many_logits[y] || many_logits[x] < many_logits[y])
+        return many_logits[x] > many_logits[y] ? -1 : 1;
+    return x < y ? -1 : 1;
+}
+
+/* With nothing cut too, a draw walks down the candidates from the best. */
+static void test_uncut_draws_walk_down_from_the_best(void **state)
+{
+    (void)state;
+    struct sampler s;
+    struct err e;
+    int32_t order[MANY];
+    double sum = 0;
+    assert_int_equal(sampler_init(&s, MANY, &e), 0);
+    for (int32_t i = 0; i < MANY; i++) {
+        many_logits[i] = (float)(6 * rng_uniform(3, 7, (uint64_t)i / 2)); /* in equal pairs */
+        order[i] = i;
+        sum += exp((double)many_logits[i]);
+    }
+    qsort(order, MANY, sizeof *order, by_logit);
+    for (uint64_t at = 0; at < 2000; at++) {
+        double left = rng_uniform(plain.seed, 0, at) * sum;
+        size_t i = 0;
+        while (left >= exp((double)many_logits[order[i]]))
+            left -= exp((double)many_logits[order[i++]]);
+        assert_int_equal(sample_token(&s, &plain, many_logits, NULL, 0, NULL, 0, at), order[i]);
+    }
+    sampler_deinit(&s);
+}
+
 static void test_filters(void **state)
 {
     (void)state;
@@ -196,6 +232,7 @@ int main(void)
         cmocka_unit_test(test_uniform),
         cmocka_unit_test(test_greedy_takes_the_lower_of_equals),
         cmocka_unit_test(test_distribution),
+        cmocka_unit_test(test_uncut_draws_walk_down_from_the_best),
         cmocka_unit_test(test_filters),
         cmocka_unit_test(test_bias_and_penalties),
         cmocka_unit_test(test_bad_parameters),
