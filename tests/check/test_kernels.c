@@ -1,4 +1,5 @@
-/* test_kernels.c - the table as a whole: complete at every level; with --bench, how fast it is.
+/* test_kernels.c - the table as a whole: complete at every level; with --bench [LEVEL [TYPE]], how
+ * fast it is.
  *
  * The checks of its entries are in test_dequant, test_matmul, test_vector, test_topk and
  * test_attention. --bench prints one line for each distinct entry of each level: ns a call (best of
@@ -279,23 +280,26 @@ static void bench_rest(void)
                  (double)HEADS * KEYS * 512);
 }
 
-static int bench(void)
+/* level, type: NULL for all */
+static int bench(const char *level, const char *type)
 {
     bench_init();
     for (int l = 0; l <= (int)cpu_detect(); l++) {
         const char *const before = b.k.level;
         kernels_init(&b.k, (enum cpu_level)l);
-        if (l > 0 && strcmp(before, b.k.level) == 0)
+        if ((l > 0 && strcmp(before, b.k.level) == 0) || (level && strcmp(level, b.k.level) != 0))
             continue;
         bench_pack();
         assert_true(b.k.attend_bytes(RK + DR, KEYS) <= ATTEND_MAX);
         assert_true(b.k.index_bytes(DI) <= ATTEND_MAX);
         row_of_table("read 48 MiB", do_read, (double)ROWS * COLS * 4, 0);
         for (int t = 0; t < DT_COUNT; t++)
-            if (dtype_info((enum dtype)t)->decodes)
+            if (dtype_info((enum dtype)t)->decodes
+                && (!type || strcmp(type, dtype_info((enum dtype)t)->name) == 0))
                 bench_type((enum dtype)t);
         b.w = (struct matrix){b.weights, DT_BF16, ROWS, COLS, COLS * 2, NULL, "w"};
-        bench_rest();
+        if (!type)
+            bench_rest();
     }
     bench_free();
     return 0;
@@ -306,7 +310,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_complete),
                                        cmocka_unit_test(test_peak),
                                        cmocka_unit_test(test_kv_type_bytes)};
-    if (argc == 2 && strcmp(argv[1], "--bench") == 0)
-        return bench();
+    if (argc >= 2 && argc <= 4 && strcmp(argv[1], "--bench") == 0)
+        return bench(argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL);
     return check_options(argc, argv) ? cmocka_run_group_tests(tests, NULL, NULL) : 2;
 }
