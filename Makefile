@@ -58,7 +58,9 @@ endif
 $(O)/src/kernels/ref/%.o: CFLAGS += -O3
 
 # Each level's files are compiled for that level; nothing else may call into them but through the table.
-AVX512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mavx2 -mfma -mf16c -mbmi -mbmi2
+AVX2   := -mavx2 -mfma -mf16c
+AVX512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi $(AVX2) -mbmi -mbmi2
+$(O)/src/kernels/x86/%_avx2.o: CFLAGS += -O3 $(AVX2)
 $(O)/src/kernels/x86/%_avx512.o: CFLAGS += -O3 $(AVX512)
 
 ARCHDIRS := $(if $(filter x86_64 amd64,$(shell uname -m)),kernels/x86)

@@ -3,7 +3,7 @@
  * Products with integer blocks are integer products. A vector x is rounded once, per group of 256,
  * to 14 bits: q = round(x / s), s = max|x| / 8191, so |x - s q| <= max|x| / 16382. A weight is
  * w = d * v (+ m) with a small integer v. Within a flush group all of sum(v q) is exact in 32 bits
- * (blocks_avx512.h has the bounds); one conversion and one fused multiply-add per group follow, in
+ * (blocks.h has the bounds); one conversion and one fused multiply-add per group follow, in
  * ascending order. Rounding x to 8 bits, as is common, is 64 times coarser.
  *
  * A packed vector of n elements, N = n rounded up to 64 (elements after n are 0):
@@ -39,30 +39,41 @@ static inline struct packed_at packed_layout(size_t n)
     return p;
 }
 
+/* Where element i of a packed vector, a multiple of 4, stands: it and i + 2 of q; i + 1 and i + 3
+ * follow PACK_CHUNK / 2 later. */
+static inline size_t packed_evens(size_t i)
+{
+    return i / PACK_CHUNK * PACK_CHUNK + i % PACK_CHUNK / 2;
+}
+
 size_t x86_pack_bytes(size_t n);
+void x86_pack(void *dst, const float *x, size_t n);
 
 /* Overwrite the entries of a table that this level does better. */
 void kernels_avx512(struct kernels *k);
 
-/* avx512: one family a file. r0 < r1, T > 0; w->type has integer blocks (blocks_known_avx512). */
-bool blocks_known_avx512(enum dtype t);
-void blocks_decode_avx512(float *y, size_t y_stride, const void *const *x, size_t T,
-                          const struct matrix *w, uint64_t r0, uint64_t r1);
-void blocks_prefill_avx512(float *y, size_t y_stride, const void *const *x, size_t T,
-                           const struct matrix *w, uint64_t r0, uint64_t r1);
-bool floats_known_avx512(enum dtype t);
-void floats_matmul_avx512(float *y, size_t y_stride, const void *const *x, size_t T,
-                          const struct matrix *w, uint64_t r0, uint64_t r1);
-void matmul_t_avx512(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
-                     const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch);
-void pack_avx512(void *dst, const float *x, size_t n);
+/* One family a file. r0 < r1, T > 0; w->type is one that the family knows. */
+#define X86_LEVEL(level)                                                                           \
+    bool blocks_known_##level(enum dtype t);                                                       \
+    void blocks_decode_##level(float *y, size_t y_stride, const void *const *x, size_t T,          \
+                               const struct matrix *w, uint64_t r0, uint64_t r1);                  \
+    void blocks_prefill_##level(float *y, size_t y_stride, const void *const *x, size_t T,         \
+                                const struct matrix *w, uint64_t r0, uint64_t r1);                 \
+    bool floats_known_##level(enum dtype t);                                                       \
+    void floats_matmul_##level(float *y, size_t y_stride, const void *const *x, size_t T,          \
+                               const struct matrix *w, uint64_t r0, uint64_t r1);                  \
+    void matmul_t_##level(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,    \
+                          const struct matrix *w, uint64_t r0, uint64_t r1, double *acc,           \
+                          float *scratch);                                                         \
+    uint64_t peak_##level(uint64_t rounds, double *one);
+X86_LEVEL(avx512)
+
 size_t index_bytes_avx512(size_t Di);
 void index_score_avx512(float *s, size_t s_stride, const float *q, const float *w, size_t T,
                         const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
                         enum kv_type kt, void *scratch);
 size_t attend_bytes_avx512(size_t dim, size_t n);
 void attend_avx512(float *o, size_t o_stride, const struct attend *a, void *scratch);
-uint64_t peak_avx512(uint64_t rounds, double *one);
 
 /* avx512: entries of the table of the same name (kernels.h). */
 void rmsnorm_avx512(float *y, const float *x, const float *g, size_t n, float eps);

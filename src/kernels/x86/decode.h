@@ -1,0 +1,280 @@
+/* decode.h - few vectors against rows of integer blocks, each read once, as it is stored.
+ *
+ *     y[t,r] = sum over groups g of 256:  s[t,g] * (d_g * sum v q[t]) (- dmin_g * sum m sum16[t])
+ *
+ * The skeleton of decode_avx*.c, each of which includes it once, behind its blocks_avx*.h and
+ *
+ *     ROWS_AT_ONCE   rows walked together: x is loaded once for all of them
+ *     VECTORS        vectors a pass takes, 4; more go over the rows again, which by then lie in the
+ *                    first-level cache
+ *     ROWS_OF_4      rows walked together where a pass has 4 vectors (or 3)
+ *     IN_PLACE       a super-block's sums are added to in their registers (add_dot_16)
+ *
+ * The bits of y[t,r] depend on row r and vector t alone: every vector runs through the same
+ * operations in its own registers, whichever others run beside it.
+ */
+#ifndef GLIM_KERNELS_X86_DECODE_H
+#define GLIM_KERNELS_X86_DECODE_H
+
+enum { CHUNKS = PACK_GROUP / VEC_BYTES };
+
+struct vectors { /* parts of the packed vectors of one pass */
+    const int16_t *q[VECTORS];
+    const float *scale[VECTORS], *sum[VECTORS];
+};
+
+/* What is added up for `ROWS_AT_ONCE` rows and `VECTORS` vectors. */
+struct sums {
+    vfloat at[ROWS_AT_ONCE][VECTORS];
+};
+
+/* The products of chunk c of group g, added to sum: x is loaded once for all rows. in_place: as
+ * IN_PLACE has it. */
+INLINE void chunk_times(unsigned R, unsigned T, bool in_place, const vint even[ROWS_AT_ONCE],
+                        const vint odd[ROWS_AT_ONCE], const struct vectors *x, size_t g, size_t c,
+                        vint sum[ROWS_AT_ONCE][VECTORS])
+{
+    const size_t at = g * PACK_GROUP + packed_evens(c * VEC_BYTES);
+    UNROLL for (unsigned v = 0; v < T; v++) {
+        const vint a = int_load(x->q[v] + at), b = int_load(x->q[v] + at + PACK_CHUNK / 2);
+        UNROLL for (unsigned i = 0; i < R; i++) {
+            if (in_place) {
+                add_dot_16(&sum[i][v], even[i], a);
+                add_dot_16(&sum[i][v], odd[i], b);
+            } else {
+                sum[i][v] = dot_16(dot_16(sum[i][v], even[i], a), odd[i], b);
+            }
+        }
+    }
+}
+
+/* acc[v] -= dmin * sum m sum16[v], of one super-block */
+INLINE void super_minima(unsigned T, float dmin, __m256i min, const struct vectors *x, size_t g,
+                         vfloat acc[VECTORS])
+{
+    UNROLL for (unsigned h = 0; h < PARTS / LANES; h++) {
+        const vfloat m = mul(float_of(widen_signed(min, h)), float_all(-dmin));
+        UNROLL for (unsigned v = 0; v < T; v++)
+            acc[v] = mul_add(m, float_load(x->sum[v] + g * PARTS + h * LANES), acc[v]);
+    }
+}
+
+/* One super-block of R rows against T vectors. */
+INLINE void super_group(enum dtype t, unsigned R, unsigned T, const uint8_t *const p[ROWS_AT_ONCE],
+                        size_t g, const struct vectors *x, struct sums *acc)
+{
+    const struct super_info info = super_info(t);
+    vint sum[ROWS_AT_ONCE][VECTORS];
+    __m256i scale[ROWS_AT_ONCE], min[ROWS_AT_ONCE];
+    UNROLL for (unsigned i = 0; i < R; i++) {
+        scale[i] = min[i] = _mm256_setzero_si256();
+        super_scales(t, p[i], &scale[i], &min[i]);
+        UNROLL for (unsigned v = 0; v < T; v++)
+            sum[i][v] = int_zero();
+    }
+    UNROLL for (unsigned c = 0; c < CHUNKS; c++) {
+        vint even[ROWS_AT_ONCE], odd[ROWS_AT_ONCE];
+        UNROLL for (unsigned i = 0; i < R; i++) {
+            const vint bytes = super_chunk(t, p[i], c), fold = fold_of(scale[i], c);
+            even[i] = mul_16(even_bytes(bytes), fold);
+            odd[i] = mul_16(odd_bytes(bytes), fold);
+        }
+        chunk_times(R, T, IN_PLACE, even, odd, x, g, c, sum);
+    }
+    UNROLL for (unsigned i = 0; i < R; i++) {
+        const float d = super_d(t, p[i]);
+        UNROLL for (unsigned v = 0; v < T; v++)
+            acc->at[i][v] = mul_add(float_of(sum[i][v]), float_all(d * x->scale[v][g]),
+                                acc->at[i][v]);
+        if (info.dmin_at)
+            super_minima(T, load_half(p[i] + info.dmin_at), min[i], x, g, acc->at[i]);
+    }
+}
+
+/* Chunk c, `left` columns before the end of the row at c = 0, of R rows: products to part, minima
+ * to acc. */
+INLINE void small_times(enum dtype t, unsigned R, unsigned T, const uint8_t *const p[ROWS_AT_ONCE],
+                        size_t g, size_t c, size_t left, const struct vectors *x,
+                        vfloat part[ROWS_AT_ONCE][VECTORS], struct sums *acc)
+{
+    vint even[ROWS_AT_ONCE], odd[ROWS_AT_ONCE], sum[ROWS_AT_ONCE][VECTORS];
+    UNROLL for (unsigned i = 0; i < R; i++) {
+        const vint bytes = small_chunk(t, p[i], c, left);
+        even[i] = even_bytes(bytes);
+        odd[i] = odd_bytes(bytes);
+        UNROLL for (unsigned v = 0; v < T; v++)
+            sum[i][v] = int_zero();
+    }
+    chunk_times(R, T, false, even, odd, x, g, c, sum);
+    UNROLL for (unsigned i = 0; i < R; i++) {
+        const vfloat scale = small_scales(t, p[i], c, left);
+        UNROLL for (unsigned v = 0; v < T; v++)
+            part[i][v] = mul_add(float_of(sum[i][v]), scale, part[i][v]);
+        if (!small_info(t).min_at)
+            continue;
+        const vfloat min = small_minima(t, p[i], c, left);
+        const size_t at = g * PARTS + c * (VEC_BYTES / PACK_SUM);
+        UNROLL for (unsigned v = 0; v < T; v++)
+            acc->at[i][v] = mul_add(min, part_sums(x->sum[v] + at), acc->at[i][v]);
+    }
+}
+
+/* Up to 256 columns of R rows, of which `left` are there, against T vectors. */
+INLINE void small_group(enum dtype t, unsigned R, unsigned T, const uint8_t *const p[ROWS_AT_ONCE],
+                        size_t g, size_t left, const struct vectors *x, struct sums *acc)
+{
+    vfloat part[ROWS_AT_ONCE][VECTORS];
+    UNROLL for (unsigned i = 0; i < R; i++)
+        UNROLL for (unsigned v = 0; v < T; v++)
+            part[i][v] = float_zero();
+    const size_t chunks = left >= PACK_GROUP ? CHUNKS : (left + VEC_BYTES - 1) / VEC_BYTES;
+    for (size_t c = 0; c < chunks; c++)
+        small_times(t, R, T, p, g, c, left, x, part, acc);
+    UNROLL for (unsigned i = 0; i < R; i++)
+        UNROLL for (unsigned v = 0; v < T; v++)
+            acc->at[i][v] = mul_add(part[i][v], float_all(x->scale[v][g]), acc->at[i][v]);
+}
+
+/* y[i][v] = row i times vector v; ahead: bytes to the rows that come next, which are called for. */
+INLINE void rows_times(enum dtype t, bool super, unsigned R, unsigned T,
+                       const uint8_t *const row[ROWS_AT_ONCE], size_t ahead, size_t cols,
+                       const struct vectors *x, float y[ROWS_AT_ONCE][VECTORS])
+{
+    struct sums acc;
+    UNROLL for (unsigned i = 0; i < R; i++)
+        UNROLL for (unsigned v = 0; v < T; v++)
+            acc.at[i][v] = float_zero();
+    const size_t bytes = super ? super_info(t).bytes
+                               : PACK_GROUP / small_info(t).len * small_info(t).bytes;
+    for (size_t g = 0; g * PACK_GROUP < cols; g++) {
+        const uint8_t *p[ROWS_AT_ONCE];
+        UNROLL for (unsigned i = 0; i < R; i++) {
+            p[i] = row[i] + g * bytes;
+            UNROLL for (size_t at = 0; at < bytes; at += 64)
+                _mm_prefetch((const char *)p[i] + ahead + at, _MM_HINT_T0);
+        }
+        if (super)
+            super_group(t, R, T, p, g, x, &acc);
+        else
+            small_group(t, R, T, p, g, cols - g * PACK_GROUP, x, &acc);
+    }
+    UNROLL for (unsigned i = 0; i < R; i++)
+        UNROLL for (unsigned v = 0; v < T; v++)
+            y[i][v] = lanes_sum(acc.at[i][v]);
+}
+
+/* T <= VECTORS vectors; 3 run as 4. */
+INLINE void rows_pass(enum dtype t, bool super, size_t T, const uint8_t *const row[ROWS_AT_ONCE],
+                      size_t ahead, size_t cols, const struct vectors *x,
+                      float y[ROWS_AT_ONCE][VECTORS])
+{
+    if (T == 1)
+        rows_times(t, super, ROWS_AT_ONCE, 1, row, ahead, cols, x, y);
+    else if (T == 2)
+        rows_times(t, super, ROWS_AT_ONCE, 2, row, ahead, cols, x, y);
+    else
+        for (unsigned i = 0; i < ROWS_AT_ONCE; i += ROWS_OF_4)
+            rows_times(t, super, ROWS_OF_4, 4, row + i, ahead, cols, x, y + i);
+}
+
+static struct vectors vectors_at(const void *const *x, size_t T, size_t cols)
+{
+    const struct packed_at at = packed_layout(cols);
+    struct vectors v;
+    for (size_t i = 0; i < VECTORS; i++) {
+        const uint8_t *const p = x[i < T ? i : 0];
+        v.q[i] = (const int16_t *)(const void *)(p + at.q);
+        v.scale[i] = (const float *)(const void *)(p + at.scale);
+        v.sum[i] = (const float *)(const void *)(p + at.sum);
+    }
+    return v;
+}
+
+enum { PASSES = 16 }; /* more vectors than 64 come in several calls */
+
+struct call {
+    float *y;
+    size_t y_stride, T;
+    const struct matrix *w;
+    uint64_t r0, r1;
+    struct vectors pass[PASSES];
+};
+
+/* All vectors against rows r and r + 1, the last one twice where it is alone. */
+INLINE void rows_step(enum dtype t, bool super, const struct call *c, uint64_t r)
+{
+    const uint8_t *row[ROWS_AT_ONCE];
+    const size_t R = c->r1 - r < ROWS_AT_ONCE ? (size_t)(c->r1 - r) : ROWS_AT_ONCE;
+    UNROLL for (size_t i = 0; i < ROWS_AT_ONCE; i++)
+        row[i] = c->w->data + (r + (i < R ? i : R - 1)) * c->w->row_bytes;
+    for (size_t v = 0; v < c->T; v += VECTORS) {
+        const size_t T = c->T - v < VECTORS ? c->T - v : VECTORS;
+        float y[ROWS_AT_ONCE][VECTORS];
+        rows_pass(t, super, T, row, ROWS_AT_ONCE * (size_t)c->w->row_bytes, (size_t)c->w->cols,
+                  &c->pass[v / VECTORS], y);
+        for (size_t i = 0; i < R; i++)
+            for (size_t j = 0; j < T; j++)
+                c->y[(v + j) * c->y_stride + (r + i - c->r0)] = y[i][j];
+    }
+}
+
+INLINE void all_rows(enum dtype t, bool super, const struct call *c)
+{
+    for (uint64_t r = c->r0; r < c->r1; r += ROWS_AT_ONCE)
+        rows_step(t, super, c, r);
+}
+
+#define FAMILY(name, type, super)                                                                  \
+    static void name(const struct call *c) { all_rows(type, super, c); }
+
+FAMILY(rows_q2_k, DT_Q2_K, true)
+FAMILY(rows_q3_k, DT_Q3_K, true)
+FAMILY(rows_q4_k, DT_Q4_K, true)
+FAMILY(rows_q5_k, DT_Q5_K, true)
+FAMILY(rows_q6_k, DT_Q6_K, true)
+FAMILY(rows_iq4_xs, DT_IQ4_XS, true)
+FAMILY(rows_iq3_s, DT_IQ3_S, true)
+FAMILY(rows_iq3_xxs, DT_IQ3_XXS, true)
+FAMILY(rows_iq2_s, DT_IQ2_S, true)
+FAMILY(rows_iq2_xs, DT_IQ2_XS, true)
+FAMILY(rows_iq2_xxs, DT_IQ2_XXS, true)
+FAMILY(rows_iq1_s, DT_IQ1_S, true)
+FAMILY(rows_iq1_m, DT_IQ1_M, true)
+FAMILY(rows_q4_0, DT_Q4_0, false)
+FAMILY(rows_q4_1, DT_Q4_1, false)
+FAMILY(rows_q5_0, DT_Q5_0, false)
+FAMILY(rows_q5_1, DT_Q5_1, false)
+FAMILY(rows_q8_0, DT_Q8_0, false)
+FAMILY(rows_iq4_nl, DT_IQ4_NL, false)
+FAMILY(rows_mxfp4, DT_MXFP4, false)
+FAMILY(rows_nvfp4, DT_NVFP4, false)
+
+typedef void rows_fn(const struct call *c);
+
+static rows_fn *const rows_of[DT_COUNT] = {
+    [DT_Q2_K] = rows_q2_k,   [DT_Q3_K] = rows_q3_k,     [DT_Q4_K] = rows_q4_k,
+    [DT_Q5_K] = rows_q5_k,   [DT_Q6_K] = rows_q6_k,     [DT_IQ4_XS] = rows_iq4_xs,
+    [DT_Q4_0] = rows_q4_0,   [DT_Q4_1] = rows_q4_1,     [DT_Q5_0] = rows_q5_0,
+    [DT_Q5_1] = rows_q5_1,   [DT_Q8_0] = rows_q8_0,     [DT_IQ4_NL] = rows_iq4_nl,
+    [DT_MXFP4] = rows_mxfp4, [DT_NVFP4] = rows_nvfp4,
+    [DT_IQ3_S] = rows_iq3_s,     [DT_IQ3_XXS] = rows_iq3_xxs, [DT_IQ2_S] = rows_iq2_s,
+    [DT_IQ2_XS] = rows_iq2_xs,   [DT_IQ2_XXS] = rows_iq2_xxs, [DT_IQ1_S] = rows_iq1_s,
+    [DT_IQ1_M] = rows_iq1_m,
+};
+
+bool LEVEL(blocks_known)(enum dtype t) { return rows_of[t] != NULL; }
+
+void LEVEL(blocks_decode)(float *y, size_t y_stride, const void *const *x, size_t T,
+                          const struct matrix *w, uint64_t r0, uint64_t r1)
+{
+    for (size_t first = 0; first < T; first += PASSES * VECTORS) {
+        struct call c = {.y = y + first * y_stride, .y_stride = y_stride, .w = w, .r0 = r0,
+                         .r1 = r1};
+        c.T = T - first < PASSES * VECTORS ? T - first : PASSES * VECTORS;
+        for (size_t v = 0; v < c.T; v += VECTORS)
+            c.pass[v / VECTORS] = vectors_at(x + first + v, c.T - v, (size_t)w->cols);
+        rows_of[w->type](&c);
+    }
+}
+
+#endif

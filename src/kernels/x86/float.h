@@ -1,0 +1,210 @@
+/* float.h - vectors against rows of floats (F32, F16, BF16, F8_E4M3), in f32.
+ *
+ *     y[t,r] = sum_c w[r,c] x[t,c]
+ *
+ * The skeleton of float_avx*.c, each of which includes it once, behind its vec_avx*.h,
+ * weights_at(type, row, c, n): n <= LANES weights from column c on, 0 in the other lanes, F8
+ * smaller by 2^8; and
+ *
+ *     PAIR, VECTORS   rows and vectors walked at once
+ *     HALVES          registers a sum has: lane l of half h takes columns
+ *                     (HALVES i + h) LANES + l in ascending i by fused multiply-add
+ *
+ * A sum does not know T or the row range, so both roles share it.
+ */
+#ifndef GLIM_KERNELS_X86_FLOAT_H
+#define GLIM_KERNELS_X86_FLOAT_H
+
+#include "kernels/ref/ref.h"
+#include "kernels/x86/x86.h"
+
+enum { STEP = LANES * HALVES };
+
+struct sums {
+    vfloat at[PAIR][VECTORS][HALVES];
+};
+
+/* n <= LANES columns from c on of R rows against T vectors, added to half h; scale: F8 only. */
+INLINE void lanes_times(enum dtype t, unsigned R, unsigned T, const uint8_t *const row[PAIR],
+                        const vfloat scale[PAIR], size_t c, size_t n, unsigned h,
+                        const float *const x[VECTORS], struct sums *s)
+{
+    vfloat w[PAIR];
+    UNROLL for (unsigned i = 0; i < R; i++) {
+        w[i] = weights_at(t, row[i], c, n);
+        if (t == DT_F8_E4M3)
+            w[i] = mul(w[i], scale[i]);
+    }
+    UNROLL for (unsigned v = 0; v < T; v++) {
+        const vfloat a = n < LANES ? lanes_load(lanes_first(n), x[v] + c) : float_load(x[v] + c);
+        UNROLL for (unsigned i = 0; i < R; i++)
+            s->at[i][v][h] = mul_add(w[i], a, s->at[i][v][h]);
+    }
+}
+
+/* Columns [c0, c1); ahead: bytes to the rows that come next, which are called for. */
+INLINE void span_times(enum dtype t, unsigned R, unsigned T, const uint8_t *const row[PAIR],
+                       size_t ahead, const vfloat scale[PAIR], size_t c0, size_t c1,
+                       const float *const x[VECTORS], struct sums *s)
+{
+    const size_t bytes = t == DT_F32 ? 4 : t == DT_F8_E4M3 ? 1 : 2;
+    size_t c = c0;
+    for (; c1 - c >= STEP; c += STEP) {
+        UNROLL for (unsigned i = 0; i < R; i++)
+            _mm_prefetch((const char *)row[i] + ahead + c * bytes, _MM_HINT_T0);
+        UNROLL for (unsigned h = 0; h < HALVES; h++)
+            lanes_times(t, R, T, row, scale, c + h * LANES, LANES, h, x, s);
+    }
+    UNROLL for (unsigned h = 0; h < HALVES; h++)
+        if (c + h * LANES < c1)
+            lanes_times(t, R, T, row, scale, c + h * LANES, c1 - c - h * LANES, h, x, s);
+}
+
+INLINE void sums_clear(unsigned R, unsigned T, struct sums *s)
+{
+    UNROLL for (unsigned i = 0; i < R; i++)
+        UNROLL for (unsigned v = 0; v < T; v++)
+            UNROLL for (unsigned h = 0; h < HALVES; h++)
+                s->at[i][v][h] = float_zero();
+}
+
+/* Lanes of the second half added to those of the first, then lanes to lanes. */
+INLINE float sum_of(const vfloat half[HALVES])
+{
+    vfloat v = half[0];
+    UNROLL for (unsigned h = 1; h < HALVES; h++)
+        v = add(v, half[h]);
+    return lanes_sum(v);
+}
+
+/* All columns; F8 by blocks of 128, whose scale a weight is multiplied with first, as the format
+ * has it. */
+INLINE void row_times(enum dtype t, unsigned R, unsigned T, const struct matrix *w, uint64_t r,
+                      const float *const x[VECTORS], struct sums *s)
+{
+    const size_t cols = (size_t)w->cols, blocks = (cols + F8_BLOCK - 1) / F8_BLOCK;
+    const size_t ahead = PAIR * (size_t)w->row_bytes;
+    const uint8_t *row[PAIR];
+    vfloat scale[PAIR];
+    UNROLL for (unsigned i = 0; i < R; i++)
+        row[i] = w->data + (r + i) * w->row_bytes;
+    if (t != DT_F8_E4M3) {
+        span_times(t, R, T, row, ahead, scale, 0, cols, x, s);
+        return;
+    }
+    for (size_t b = 0; b < blocks; b++) {
+        UNROLL for (unsigned i = 0; i < R; i++)
+            scale[i] = float_all(
+                256 * (w->scale ? w->scale[(r + i) / F8_BLOCK * blocks + b] : 1));
+        const size_t end = (b + 1) * F8_BLOCK < cols ? (b + 1) * F8_BLOCK : cols;
+        span_times(t, R, T, row, ahead, scale, b * F8_BLOCK, end, x, s);
+    }
+}
+
+struct call {
+    float *y;
+    size_t y_stride;
+    const void *const *x;
+    const struct matrix *w;
+    uint64_t r0;
+};
+
+/* R rows from r on against T <= 4 vectors from t on. */
+INLINE void rows_times(enum dtype type, unsigned R, unsigned T, const struct call *c, uint64_t r,
+                       size_t t)
+{
+    const float *x[VECTORS];
+    struct sums s;
+    UNROLL for (unsigned v = 0; v < T; v++)
+        x[v] = c->x[t + v];
+    sums_clear(R, T, &s);
+    row_times(type, R, T, c->w, r, x, &s);
+    UNROLL for (unsigned i = 0; i < R; i++)
+        UNROLL for (unsigned v = 0; v < T; v++)
+            c->y[(t + v) * c->y_stride + (r + i - c->r0)] = sum_of(s.at[i][v]);
+}
+
+/* Two rows (or the last one) against all vectors. */
+INLINE void rows_all(enum dtype type, unsigned R, const struct call *c, size_t T, uint64_t r)
+{
+    size_t t = 0;
+    for (; t + VECTORS <= T; t += VECTORS)
+        rows_times(type, R, VECTORS, c, r, t);
+    if (T - t >= 2) {
+        rows_times(type, R, 2, c, r, t);
+        t += 2;
+    }
+    if (T - t == 1)
+        rows_times(type, R, 1, c, r, t);
+}
+
+INLINE void matrix_times(enum dtype type, const struct call *c, size_t T, uint64_t r1)
+{
+    uint64_t r = c->r0;
+    for (; r + PAIR <= r1; r += PAIR)
+        rows_all(type, PAIR, c, T, r);
+    if (r < r1)
+        rows_all(type, 1, c, T, r);
+}
+
+bool LEVEL(floats_known)(enum dtype t)
+{
+    return t == DT_F32 || t == DT_F16 || t == DT_BF16 || t == DT_F8_E4M3;
+}
+
+void LEVEL(floats_matmul)(float *y, size_t y_stride, const void *const *x, size_t T,
+                           const struct matrix *w, uint64_t r0, uint64_t r1)
+{
+    const struct call c = {y, y_stride, x, w, r0};
+    switch (w->type) {
+    case DT_F32: matrix_times(DT_F32, &c, T, r1); break;
+    case DT_F16: matrix_times(DT_F16, &c, T, r1); break;
+    case DT_BF16: matrix_times(DT_BF16, &c, T, r1); break;
+    default: matrix_times(DT_F8_E4M3, &c, T, r1);
+    }
+}
+
+/* acc[n] += a * w[n] */
+INLINE void axpy_lanes(float *acc, float a, const float *w, vlanes have)
+{
+    lanes_store(acc, have, mul_add(lanes_load(have, w), float_all(a), lanes_load(have, acc)));
+}
+
+static void axpy_f32(float *acc, float a, const float *w, size_t n)
+{
+    size_t i = 0;
+    for (; n - i >= LANES; i += LANES)
+        axpy_lanes(acc + i, a, w + i, lanes_first(LANES));
+    axpy_lanes(acc + i, a, w + i, lanes_first(n - i));
+}
+
+/* y[n] = the sum of acc [STEP, n] over its rows, in the order of sum_of. */
+static void rows_sum(float *y, float *acc, size_t n)
+{
+    for (size_t width = STEP / 2; width > 0; width /= 2)
+        for (size_t l = 0; l < width; l++)
+            axpy_f32(acc + l * n, 1, acc + (l + width) * n, n);
+    memcpy(y, acc, n * sizeof *y);
+}
+
+/* Decoded rows of any type (once, if there are several vectors); lanes over rows as those of
+ * rows_times over columns: the very bits of the product with the transposed matrix, if that is
+ * stored as F32. */
+void LEVEL(matmul_t)(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
+                     const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch)
+{
+    const size_t cols = (size_t)w->cols, keep = T > 1 ? cols : 0;
+    float *const lane = (float *)(void *)acc; /* at most [32, cols] floats in [16, cols] doubles */
+    for (size_t t = 0; t < T; t++) {
+        memset(lane, 0, STEP * cols * sizeof *lane);
+        for (size_t i = 0; i < r1 - r0; i++) {
+            float *const row = scratch + i * keep;
+            if (t == 0)
+                ref_matrix_row(row, w, r0 + i);
+            axpy_f32(lane + i % STEP * cols, x[t * x_stride + i], row, cols);
+        }
+        rows_sum(y + t * y_stride, lane, cols);
+    }
+}
+
+#endif
