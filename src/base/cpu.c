@@ -1,6 +1,9 @@
 /* cpu.c - see cpu.h. */
 #include "base/cpu.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,20 +25,31 @@ int cpu_level_parse(const char *name, enum cpu_level *out, struct err *e)
                    name);
 }
 
+#if defined(__x86_64__)
+/* clang 14 cannot be asked by name. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
 enum cpu_level cpu_detect(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init(); /* checks the system's state saving (XCR0) as well as the processor */
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c())
+        return CPU_BASELINE;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
         && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni")
         && __builtin_cpu_supports("avx512vbmi"))
         return CPU_AVX512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return CPU_AVX2;
+    return CPU_AVX2;
 #elif defined(__aarch64__)
     return CPU_NEON;
-#endif
+#else
     return CPU_BASELINE;
+#endif
 }
 
 bool cpu_has(enum cpu_level l)

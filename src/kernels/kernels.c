@@ -9,6 +9,8 @@ void kernels_init(struct kernels *k, enum cpu_level max)
     kernels_ref(k);
     k->level = cpu_level_name(CPU_BASELINE);
 #if defined(__x86_64__)
+    if (max >= CPU_AVX2)
+        kernels_avx2(k);
     if (max >= CPU_AVX512)
         kernels_avx512(k);
 #else

@@ -52,6 +52,23 @@ static void test_peak(void **state)
     check_levels(check_peak, offsetof(struct kernels, peak));
 }
 
+/* A level that the machine has is what multiplies every type: none falls back in silence. */
+static void test_products(void **state)
+{
+    (void)state;
+    static const enum cpu_level levels[] = {CPU_BASELINE, CPU_AVX2, CPU_AVX512};
+    for (size_t i = 0; i < COUNT_OF(levels); i++) {
+        struct kernels k;
+        if (!cpu_has(levels[i]))
+            continue;
+        kernels_init(&k, levels[i]);
+        assert_string_equal(k.level, cpu_level_name(levels[i]));
+        for (int t = 0; t < DT_COUNT; t++)
+            if (k.product[t])
+                assert_string_equal(k.product[t], k.level);
+    }
+}
+
 static void test_kv_type_bytes(void **state)
 {
     (void)state;
@@ -309,6 +326,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_complete),
                                        cmocka_unit_test(test_peak),
+                                       cmocka_unit_test(test_products),
                                        cmocka_unit_test(test_kv_type_bytes)};
     if (argc >= 2 && argc <= 4 && strcmp(argv[1], "--bench") == 0)
         return bench(argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL);

@@ -50,6 +50,7 @@ size_t x86_pack_bytes(size_t n);
 void x86_pack(void *dst, const float *x, size_t n);
 
 /* Overwrite the entries of a table that this level does better. */
+void kernels_avx2(struct kernels *k);
 void kernels_avx512(struct kernels *k);
 
 /* One family a file. r0 < r1, T > 0; w->type is one that the family knows. */
@@ -66,6 +67,7 @@ void kernels_avx512(struct kernels *k);
                           const struct matrix *w, uint64_t r0, uint64_t r1, double *acc,           \
                           float *scratch);                                                         \
     uint64_t peak_##level(uint64_t rounds, double *one);
+X86_LEVEL(avx2)
 X86_LEVEL(avx512)
 
 size_t index_bytes_avx512(size_t Di);
