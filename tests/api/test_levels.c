@@ -1,0 +1,197 @@
+/* Every instruction-set level of this machine computes the bundled model as the reference level
+ * does: the divergence of next-token distributions over held-out conversations, read as a prompt.
+ *
+ * The bound is for weights of 8 bits and an f32 cache, so nothing but the level differs. Most of
+ * what remains comes from choices (64 keys, 4 experts) that fall the other way on a near tie.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <json-c/json.h>
+
+#include "base/buf.h"
+#include "base/cpu.h"
+#include "glim.h"
+
+#define MODEL "models/glm-nano.gguf"
+#define CASES "tests/data/nano/heldout.jsonl"
+
+static const double KL_MAX = 1e-4, SAME_MIN = 0.99;
+
+/* Every 12th conversation of up to 1,000 bytes, prompt and answer, as tokens. */
+enum { EVERY = 12, BYTES_MAX = 1000, CONVERSATIONS_MAX = 16 };
+
+struct conversation {
+    int32_t *ids;
+    size_t n;
+};
+
+struct scores {
+    float *logit; /* [room, vocab] */
+    size_t n, room, vocab;
+};
+
+static const char *text_of(struct json_object *o, const char *key)
+{
+    struct json_object *v = NULL;
+    assert_true(json_object_object_get_ex(o, key, &v));
+    return json_object_get_string(v);
+}
+
+static void tokens_of(glim_model *m, struct json_object *o, struct conversation *c)
+{
+    struct glim_error e;
+    glim_tokenizer *tok;
+    struct buf text;
+    buf_init(&text);
+    buf_adds(&text, text_of(o, "prompt"));
+    buf_adds(&text, text_of(o, "reference"));
+    assert_int_equal(glim_model_tokenizer(m, &tok, &e), 0);
+    assert_int_equal(
+        glim_tokenize(tok, text.data, text.len, GLIM_TOKENIZE_SPECIAL, &c->ids, &c->n, &e), 0);
+    buf_deinit(&text);
+}
+
+static size_t read_conversations(glim_model *m, struct conversation c[CONVERSATIONS_MAX])
+{
+    FILE *const f = fopen(CASES, "r");
+    assert_non_null(f);
+    char *line = NULL;
+    size_t room = 0, n = 0, seen = 0;
+    while (getline(&line, &room, f) > 0) {
+        struct json_object *const o = json_tokener_parse(line);
+        assert_non_null(o);
+        if (strlen(text_of(o, "prompt")) <= BYTES_MAX && seen++ % EVERY == 0) {
+            assert_true(n < CONVERSATIONS_MAX);
+            tokens_of(m, o, &c[n++]);
+        }
+        json_object_put(o);
+    }
+    free(line);
+    fclose(f);
+    return n;
+}
+
+static int keep(void *ctx, size_t index, const float *logits, const float *mtp)
+{
+    struct scores *const s = ctx;
+    (void)mtp;
+    assert_true(s->n < s->room);
+    assert_int_equal(index, s->n);
+    memcpy(s->logit + s->n++ * s->vocab, logits, s->vocab * sizeof *logits);
+    return 0;
+}
+
+static struct scores score(glim_model *m, const struct conversation *c)
+{
+    struct glim_error e;
+    glim_session *s;
+    struct glim_session_options so = GLIM_SESSION_OPTIONS_INIT;
+    struct glim_append a = GLIM_APPEND_INIT;
+    struct scores out = {.room = c->n, .vocab = glim_model_info(m)->vocab};
+    out.logit = calloc(out.room * out.vocab, sizeof *out.logit);
+    assert_non_null(out.logit);
+    so.kv = GLIM_KV_F32;
+    assert_int_equal(glim_session_new(&s, m, &so, &e), 0);
+    a.tokens = c->ids;
+    a.n = c->n;
+    a.flags = GLIM_APPEND_ALL_LOGITS;
+    a.on_logits = keep;
+    a.ctx = &out;
+    if (glim_session_append(s, &a, &e) != 0)
+        fail_msg("%s", e.text);
+    assert_int_equal(out.n, c->n);
+    glim_session_free(s);
+    return out;
+}
+
+static size_t best_of(const float *l, size_t n)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        best = l[i] > l[best] ? i : best;
+    return best;
+}
+
+static double log_sum(const float *l, size_t n, float best)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += exp((double)(l[i] - best));
+    return log(sum) + (double)best;
+}
+
+/* KL(p || q) of two rows of logits. */
+static double divergence(const float *p, const float *q, size_t n)
+{
+    const double zp = log_sum(p, n, p[best_of(p, n)]), zq = log_sum(q, n, q[best_of(q, n)]);
+    double kl = 0;
+    for (size_t i = 0; i < n; i++)
+        kl += exp((double)p[i] - zp) * (((double)p[i] - zp) - ((double)q[i] - zq));
+    return kl;
+}
+
+static glim_model *open_at(const char *level)
+{
+    struct glim_error e;
+    glim_model *m;
+    struct glim_model_options o = GLIM_MODEL_OPTIONS_INIT;
+    o.isa = level;
+    if (glim_model_open(&m, MODEL, &o, &e) != 0)
+        fail_msg("%s", e.text);
+    return m;
+}
+
+static void compare(const char *level, const struct conversation *c, const struct scores *want,
+                    size_t n)
+{
+    glim_model *const m = open_at(level);
+    double kl = 0;
+    size_t rows = 0, same = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct scores got = score(m, &c[i]);
+        for (size_t t = 0; t < got.n; t++, rows++) {
+            const float *const p = want[i].logit + t * got.vocab;
+            const float *const q = got.logit + t * got.vocab;
+            kl += divergence(p, q, got.vocab);
+            same += best_of(p, got.vocab) == best_of(q, got.vocab);
+        }
+        free(got.logit);
+    }
+    glim_model_close(m);
+    printf("%-8s %zu tokens: mean KL %.2g, same first %.2f %%\n", level, rows, kl / (double)rows,
+           100 * (double)same / (double)rows);
+    assert_true(rows > 400);
+    assert_true(kl / (double)rows <= KL_MAX);
+    assert_true((double)same / (double)rows >= SAME_MIN);
+}
+
+static void test_levels(void **state)
+{
+    (void)state;
+    struct conversation c[CONVERSATIONS_MAX];
+    struct scores want[CONVERSATIONS_MAX];
+    glim_model *const ref = open_at("baseline");
+    const size_t n = read_conversations(ref, c);
+    for (size_t i = 0; i < n; i++)
+        want[i] = score(ref, &c[i]);
+    glim_model_close(ref);
+    for (int l = CPU_BASELINE + 1; l <= (int)cpu_detect(); l++)
+        if (cpu_has((enum cpu_level)l))
+            compare(cpu_level_name((enum cpu_level)l), c, want, n);
+    for (size_t i = 0; i < n; i++) {
+        glim_free(c[i].ids);
+        free(want[i].logit);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_levels)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
