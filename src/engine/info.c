@@ -90,10 +90,10 @@ static enum stage group_stage(enum tensor_group g)
 {
     switch (g) {
     case GROUP_ATTENTION: return STAGE_ATTENTION;
-    case GROUP_INDEXER: return STAGE_INDEXER;
+    case GROUP_INDEXER: return STAGE_ATTENTION; /* in the same jobs */
     case GROUP_ROUTER: return STAGE_ROUTER;
     case GROUP_EXPERTS: return STAGE_EXPERTS;
-    case GROUP_SHARED: return STAGE_SHARED;
+    case GROUP_SHARED: return STAGE_EXPERTS;
     case GROUP_DENSE: return STAGE_DENSE;
     case GROUP_EMBEDDING: /* counts if it is the head too */
     case GROUP_HEAD: return STAGE_HEAD;

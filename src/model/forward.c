@@ -27,8 +27,7 @@ static void tap(struct forward *f, enum tap_point p, uint64_t layer, const float
 static void attention_input(struct forward *f, const struct layer *l)
 {
     const struct model_config *const c = &f->m->cfg;
-    op_rmsnorm(f, f->h, f->x, l->attn_norm, f->T, c->hidden, c->norm_eps);
-    op_pack(f, &f->h_in, f->h, f->T, c->hidden);
+    op_norm(f, &f->h_in, f->h, f->x, NULL, l->attn_norm, f->T, c->hidden, c->norm_eps);
 }
 
 void block_run(struct forward *f, uint64_t layer, bool reuse_list)
@@ -39,13 +38,10 @@ void block_run(struct forward *f, uint64_t layer, bool reuse_list)
     mla_run(f, layer, reuse_list);
     stages_enter(f->stages, STAGE_REST);
     tap(f, TAP_ATTN, layer, f->y);
-    op_add(f, f->x, f->y, f->T, c->hidden);
-
-    op_rmsnorm(f, f->h, f->x, l->ffn_norm, f->T, c->hidden, c->norm_eps);
-    op_pack(f, &f->h_in, f->h, f->T, c->hidden);
+    op_norm(f, &f->h_in, f->h, f->x, f->y, l->ffn_norm, f->T, c->hidden, c->norm_eps);
     stages_enter(f->stages, l->ffn_kind == FFN_DENSE ? STAGE_DENSE : STAGE_ROUTER);
     if (l->ffn_kind == FFN_DENSE)
-        op_ffn(f, f->y, &l->dense);
+        op_ffn(f, &l->dense);
     else
         moe_run(f, l);
     stages_enter(f->stages, STAGE_REST);
@@ -103,7 +99,7 @@ int forward_rows(struct forward *f, const struct row *row, size_t T, enum kernel
     embed_rows(f, &m->embed, f->x, c->hidden);
     for (uint64_t i = 0; i < c->layers; i++)
         block_run(f, i, false);
-    op_rmsnorm(f, f->final, f->x, m->norm, T, c->hidden, c->norm_eps);
+    op_norm(f, NULL, f->final, f->x, NULL, m->norm, T, c->hidden, c->norm_eps);
     if (c->knobs.mtp_prenorm)
         memcpy(f->prenorm, f->x, T * c->hidden * sizeof *f->x);
     tap(f, TAP_FINAL, c->layers, f->final);
@@ -166,7 +162,7 @@ int forward_mtp(struct forward *f, const struct row *row, const float *hidden, s
     mtp_input(f, hidden);
     block_run(f, c->layers, reuse_list);
     freeze_lists(f);
-    op_rmsnorm(f, f->mtp_out, f->x, f->m->mtp.head_norm, T, c->hidden, c->norm_eps);
+    op_norm(f, NULL, f->mtp_out, f->x, NULL, f->m->mtp.head_norm, T, c->hidden, c->norm_eps);
     return end(f, f->mtp_out, "draft state", e);
 }
 

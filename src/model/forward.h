@@ -108,6 +108,7 @@ struct forward {
     float *weight;    /* [T,K] */
     uint32_t *pair_of; /* [T*K] (row, rank) pairs grouped by expert */
     struct moe_item *item; /* [E] */
+    struct product *product; /* [E + 1] of one job */
     size_t items;
     const void **ex_in; /* [T*K] into h_in */
     struct packed act_in; /* [T*K,F] */
@@ -158,24 +159,52 @@ int forward_mtp_fill(struct forward *f, const struct row *row, const float *hidd
 
 /* ---- between the files of model/ ---- */
 
+/* One matrix product of a job: y[T, w->rows] = x . w^T, rows `stride` apart. With `up`, a matrix of
+ * the same shape: y = silu(x . w^T) * (x . up^T), and up_y (shaped like y) is used up. */
+struct product {
+    float *y, *up_y;
+    size_t stride;
+    const void *const *x; /* [T] prepared vectors */
+    size_t T;
+    const struct matrix *w, *up;
+    uint64_t block; /* set by op_products: rows an item */
+    size_t first;   /* its first item */
+};
+
+/* Products that do not need each other, in one job: cut into items of equal bytes (of equal
+ * multiplications in a prompt), each thread beginning with its own stretch of the weights. */
+void op_products(struct forward *f, struct product *p, size_t n);
+void op_matmul(struct forward *f, float *y, size_t stride, const struct packed *x, size_t T,
+               const struct matrix *w);
+
+/* fn for each of n rows, by the caller alone if all of them have only a few elements. */
+void op_rows(struct forward *f, size_t n, size_t width, pool_fn *fn, void *ctx);
 /* p[T] = x [T,n], each vector prepared. */
 void op_pack(struct forward *f, struct packed *p, const float *x, size_t T, size_t n);
-/* y[T,rows] (+stride) = x . W^T, rows split over the threads. */
-void op_matmul(struct forward *f, float *y, size_t y_stride, const struct packed *x, size_t T,
-               const struct matrix *w);
-void op_rmsnorm(struct forward *f, float *y, const float *x, const float *g, size_t T, size_t n,
-                double eps);
-void op_add(struct forward *f, float *y, const float *x, size_t T, size_t n);
-void op_ffn(struct forward *f, float *y, const struct ffn *w); /* of f->h_in */
+/* x += add (NULL: nothing to add);  y = rms(x) * g;  p = y prepared, unless p is NULL. All [T,n];
+ * y may be x. */
+void op_norm(struct forward *f, struct packed *p, float *y, float *x, const float *add,
+             const float *g, size_t T, size_t n, double eps);
+void op_add(struct forward *f, float *x, const float *add, size_t T, size_t n); /* x += add */
+
+/* A feed-forward of f->h_in: f->gate = silu(gate . h) * (up . h);  f->y = down . f->v_in. */
+struct product ffn_gate_up(struct forward *f, const struct ffn *w);
+struct product ffn_down(struct forward *f, const struct ffn *w);
+void op_ffn(struct forward *f, const struct ffn *w); /* f->h_in -> f->y */
 
 void block_run(struct forward *f, uint64_t layer, bool reuse_list);  /* one decoder layer on f->x */
 void mla_run(struct forward *f, uint64_t layer, bool reuse_list);    /* f->h_in -> f->y */
 void mla_fill(struct forward *f, uint64_t layer);  /* f->h_in -> the layer's cache, no more */
 void attend_run(struct forward *f, uint64_t layer); /* f->q, cache, f->pick -> f->att */
-/* f->h_in, the query latent in f->v_in -> index keys in the cache, and the lists f->pick unless
- * they are to be kept. */
-void indexer_run(struct forward *f, uint64_t layer, bool keep_list);
-void indexer_fill(struct forward *f, uint64_t layer); /* f->h_in -> index keys in the cache */
+/* Does any row of the step see more positions than it may attend to? Otherwise the indexer keeps
+ * its keys and computes nothing else. */
+bool indexer_chooses(const struct forward *f);
+/* Its products of f->h_in, and of the query latent in f->v_in: how many were added to p. */
+size_t indexer_input_products(struct forward *f, const struct indexer *x, bool choose,
+                              struct product *p);
+size_t indexer_query_products(struct forward *f, const struct indexer *x, struct product *p);
+/* After those: index keys go to the cache; f->pick, if the rows are to choose. */
+void indexer_run(struct forward *f, uint64_t layer, bool choose);
 void moe_run(struct forward *f, const struct layer *l);              /* f->h_in -> f->y */
 void rope_fill(struct forward *f);                                   /* f->row -> f->cs */
 

@@ -146,30 +146,41 @@ static void pick_item(void *ctx, size_t item, int worker)
     }
 }
 
-static void project_keys(struct forward *f, const struct indexer *x)
+bool indexer_chooses(const struct forward *f)
 {
-    const struct model_config *const c = &f->m->cfg;
-    op_matmul(f, f->ki, c->index_dim, &f->h_in, f->T, &x->k);
+    for (size_t t = 0; t < f->T; t++)
+        if (row_chooses(f, t))
+            return true;
+    return false;
 }
 
-void indexer_fill(struct forward *f, uint64_t layer)
-{
-    struct job j = {f, layer, true};
-    stages_enter(f->stages, STAGE_INDEXER);
-    project_keys(f, &f->m->layer[layer].index);
-    pool_for(f->pool, f->T, finish_row, &j);
-}
-
-void indexer_run(struct forward *f, uint64_t layer, bool keep_list)
+size_t indexer_input_products(struct forward *f, const struct indexer *x, bool choose,
+                              struct product *p)
 {
     const struct model_config *const c = &f->m->cfg;
-    const struct indexer *const x = &f->m->layer[layer].index;
+    p[0] = (struct product){
+        .y = f->ki, .stride = c->index_dim, .x = f->h_in.row, .T = f->T, .w = &x->k};
+    if (!choose)
+        return 1;
+    p[1] = (struct product){
+        .y = f->wi, .stride = c->index_heads, .x = f->h_in.row, .T = f->T, .w = &x->proj};
+    return 2;
+}
+
+size_t indexer_query_products(struct forward *f, const struct indexer *x, struct product *p)
+{
+    const struct model_config *const c = &f->m->cfg;
+    p[0] = (struct product){.y = f->qi, .stride = c->index_heads * c->index_dim,
+                            .x = f->v_in.row, .T = f->T, .w = &x->q_b};
+    return 1;
+}
+
+void indexer_run(struct forward *f, uint64_t layer, bool choose)
+{
+    const struct model_config *const c = &f->m->cfg;
+    struct job j = {f, layer, !choose || !indexer_chooses(f)};
     stages_enter(f->stages, STAGE_INDEXER);
-    op_matmul(f, f->qi, c->index_heads * c->index_dim, &f->v_in, f->T, &x->q_b);
-    project_keys(f, x);
-    op_matmul(f, f->wi, c->index_heads, &f->h_in, f->T, &x->proj);
-    struct job j = {f, layer, false};
-    pool_for(f->pool, f->T, finish_row, &j);
-    if (!keep_list) /* after all keys of the step are in their caches */
+    op_rows(f, f->T, j.keys_only ? c->index_dim : c->index_heads * c->index_dim, finish_row, &j);
+    if (choose) /* after all keys of the step are in their caches */
         pool_for(f->pool, ceil_div_u64(f->T, INDEX_ROWS), pick_item, &j);
 }

@@ -17,19 +17,34 @@ struct job {
     bool keys_only; /* fill the cache, leave the queries */
 };
 
-static void project_latent(struct forward *f, const struct layer *l)
+/* Of the input, all that attention and the indexer want: f->a, f->qr, f->ki, f->wi. */
+static void project_input(const struct job *j, bool choose)
 {
+    struct forward *const f = j->f;
     const struct model_config *const c = &f->m->cfg;
-    op_matmul(f, f->a, c->kv_rank + c->rope_dim, &f->h_in, f->T, &l->kv_a);
+    const struct layer *const l = &f->m->layer[j->layer];
+    const void *const *const h = f->h_in.row;
+    struct product p[4];
+    size_t n = 0;
+    if (!j->keys_only)
+        p[n++] = (struct product){.y = f->qr, .stride = c->q_rank, .x = h, .T = f->T, .w = &l->q_a};
+    p[n++] = (struct product){
+        .y = f->a, .stride = c->kv_rank + c->rope_dim, .x = h, .T = f->T, .w = &l->kv_a};
+    if (l->index_kind == INDEX_FULL)
+        n += indexer_input_products(f, &l->index, choose, p + n);
+    op_products(f, p, n);
 }
 
-static void project_queries(struct forward *f, const struct layer *l)
+/* Of the query latent: f->q, and f->qi if the rows are to choose. */
+static void project_queries(const struct job *j, bool choose)
 {
+    struct forward *const f = j->f;
     const struct model_config *const c = &f->m->cfg;
-    op_matmul(f, f->qr, c->q_rank, &f->h_in, f->T, &l->q_a);
-    op_rmsnorm(f, f->qr, f->qr, l->q_a_norm, f->T, c->q_rank, c->latent_eps);
-    op_pack(f, &f->v_in, f->qr, f->T, c->q_rank); /* the indexer reads it too */
-    op_matmul(f, f->q, c->heads * (c->nope_dim + c->rope_dim), &f->v_in, f->T, &l->q_b);
+    const struct layer *const l = &f->m->layer[j->layer];
+    op_norm(f, &f->v_in, f->qr, f->qr, NULL, l->q_a_norm, f->T, c->q_rank, c->latent_eps);
+    struct product p[2] = {{.y = f->q, .stride = c->heads * (c->nope_dim + c->rope_dim),
+                            .x = f->v_in.row, .T = f->T, .w = &l->q_b}};
+    op_products(f, p, 1 + (choose ? indexer_query_products(f, &l->index, p + 1) : 0));
 }
 
 /* Norm, rotate and store the row's latent; rotate its queries. */
@@ -51,28 +66,35 @@ static void finish_row(void *ctx, size_t t, int worker)
     }
 }
 
+/* Elements that finish_row goes through. */
+static size_t row_elements(const struct job *j)
+{
+    const struct model_config *const c = &j->f->m->cfg;
+    return c->kv_rank + (j->keys_only ? 1 : c->heads) * c->rope_dim;
+}
+
 void mla_fill(struct forward *f, uint64_t layer)
 {
-    const struct layer *const l = &f->m->layer[layer];
     struct job j = {.f = f, .layer = layer, .keys_only = true};
     stages_enter(f->stages, STAGE_ATTENTION);
-    project_latent(f, l);
-    pool_for(f->pool, f->T, finish_row, &j);
-    if (l->index_kind == INDEX_FULL)
-        indexer_fill(f, layer);
+    project_input(&j, false);
+    op_rows(f, f->T, row_elements(&j), finish_row, &j);
+    if (f->m->layer[layer].index_kind == INDEX_FULL)
+        indexer_run(f, layer, false);
 }
 
 void mla_run(struct forward *f, uint64_t layer, bool reuse_list)
 {
     const struct model_config *const c = &f->m->cfg;
     const struct layer *const l = &f->m->layer[layer];
+    const bool full = l->index_kind == INDEX_FULL, choose = full && !reuse_list;
     struct job j = {.f = f, .layer = layer};
     stages_enter(f->stages, STAGE_ATTENTION);
-    project_queries(f, l);
-    project_latent(f, l);
-    pool_for(f->pool, f->T, finish_row, &j);
-    if (l->index_kind == INDEX_FULL)
-        indexer_run(f, layer, reuse_list);
+    project_input(&j, choose && indexer_chooses(f));
+    project_queries(&j, choose && indexer_chooses(f));
+    op_rows(f, f->T, row_elements(&j), finish_row, &j);
+    if (full)
+        indexer_run(f, layer, choose);
     stages_enter(f->stages, STAGE_ATTENTION);
     attend_run(f, layer);
     op_pack(f, &f->v_in, f->att, f->T, c->heads * c->v_dim);

@@ -111,50 +111,48 @@ static void group_pairs(struct forward *f, const struct layer *l)
         f->ex_in[i] = f->h_in.row[f->pair_of[i] / c->experts_used];
 }
 
-/* Work is cut into (expert, row block) items, so that few large experts and many small ones both
- * fill the threads. */
-struct expert_job {
-    struct forward *f;
-    uint64_t block, blocks; /* rows an item, items an expert */
-};
-
-static struct expert_job cut(struct forward *f, uint64_t rows)
+/* Gate and up of every expert in use, the shared one's too: none waits for another. */
+static void run_gate_up(struct forward *f, const struct layer *l)
 {
-    const uint64_t want = ceil_div_u64(4 * (uint64_t)pool_threads(f->pool), max_u64(f->items, 1));
-    const uint64_t block = max_u64(16, ceil_div_u64(rows, want));
-    return (struct expert_job){f, block, ceil_div_u64(rows, block)};
-}
-
-static void gate_up_item(void *ctx, size_t i, int worker)
-{
-    const struct expert_job *const j = ctx;
-    struct forward *const f = j->f;
     const struct model_config *const c = &f->m->cfg;
-    const struct moe_item *const x = &f->item[i / j->blocks];
-    const uint64_t r0 = i % j->blocks * j->block, r1 = min_u64(r0 + j->block, c->expert_width);
-    const size_t at = x->first * c->expert_width + r0;
-    const void *const *const in = f->ex_in + x->first;
-    float *const wrow = f->scratch[worker].wrow;
-    const struct kernels *const k = &f->m->kernels;
-    k->matmul(f->ex_act + at, c->expert_width, in, x->count, &x->lease->gate, r0, r1, f->role,
-              wrow);
-    k->matmul(f->ex_up + at, c->expert_width, in, x->count, &x->lease->up, r0, r1, f->role, wrow);
-    for (size_t n = 0; n < x->count; n++) {
-        float *const act = f->ex_act + at + n * c->expert_width;
-        k->silu_mul(act, act, f->ex_up + at + n * c->expert_width, r1 - r0);
+    const size_t F = c->expert_width;
+    size_t n = 0;
+    for (; n < f->items; n++) {
+        const struct moe_item *const x = &f->item[n];
+        f->product[n] = (struct product){.y = f->ex_act + x->first * F,
+                                         .up_y = f->ex_up + x->first * F,
+                                         .stride = F,
+                                         .x = f->ex_in + x->first,
+                                         .T = x->count,
+                                         .w = &x->lease->gate,
+                                         .up = &x->lease->up};
     }
+    if (c->shared_experts)
+        f->product[n++] = ffn_gate_up(f, &l->shared);
+    op_products(f, f->product, n);
 }
 
-static void down_item(void *ctx, size_t i, int worker)
+static void run_down(struct forward *f, const struct layer *l)
 {
-    const struct expert_job *const j = ctx;
-    struct forward *const f = j->f;
     const struct model_config *const c = &f->m->cfg;
-    const struct moe_item *const x = &f->item[i / j->blocks];
-    const uint64_t r0 = i % j->blocks * j->block, r1 = min_u64(r0 + j->block, c->hidden);
-    f->m->kernels.matmul(f->ex_out + x->first * c->hidden + r0, c->hidden,
-                         f->act_in.row + x->first, x->count, &x->lease->down, r0, r1, f->role,
-                         f->scratch[worker].wrow);
+    const size_t d = c->hidden;
+    size_t n = 0;
+    op_pack(f, &f->act_in, f->ex_act, f->T * c->experts_used, c->expert_width);
+    for (; n < f->items; n++) {
+        const struct moe_item *const x = &f->item[n];
+        f->product[n] = (struct product){.y = f->ex_out + x->first * d,
+                                         .stride = d,
+                                         .x = f->act_in.row + x->first,
+                                         .T = x->count,
+                                         .w = &x->lease->down};
+    }
+    if (c->shared_experts) {
+        op_pack(f, &f->v_in, f->gate, f->T, l->shared.gate.rows);
+        f->product[n++] = ffn_down(f, &l->shared);
+    } else {
+        memset(f->y, 0, f->T * d * sizeof *f->y);
+    }
+    op_products(f, f->product, n);
 }
 
 /* Where each pair's output stands: the inverse of pair_of, over the (no longer needed) choices. */
@@ -165,15 +163,15 @@ static void invert_pairs(struct forward *f)
         f->chosen[f->pair_of[i]] = (int32_t)i;
 }
 
+/* y += sum of the experts */
 static void combine_row(void *ctx, size_t t, int worker)
 {
-    const struct expert_job *const j = ctx;
-    struct forward *const f = j->f;
+    struct forward *const f = ctx;
     const struct model_config *const c = &f->m->cfg;
     const size_t K = c->experts_used, d = c->hidden;
     (void)worker;
-    float *const y = f->h + t * d; /* the input is used up; its room takes the experts' sum */
-    memset(y, 0, d * sizeof *y);
+    float *const sum = f->h + t * d; /* the input is used up */
+    memset(sum, 0, d * sizeof *sum);
     uint32_t rank[MODEL_EXPERTS_MAX];
     for (uint32_t k = 0; k < K; k++) {
         size_t at = k;
@@ -186,8 +184,9 @@ static void combine_row(void *ctx, size_t t, int worker)
     }
     for (size_t k = 0; k < K; k++) {
         const size_t pair = t * K + rank[k];
-        f->m->kernels.axpy(y, f->weight[pair], f->ex_out + (size_t)f->chosen[pair] * d, d);
+        f->m->kernels.axpy(sum, f->weight[pair], f->ex_out + (size_t)f->chosen[pair] * d, d);
     }
+    f->m->kernels.add(f->y + t * d, sum, d);
 }
 
 void moe_run(struct forward *f, const struct layer *l)
@@ -195,24 +194,13 @@ void moe_run(struct forward *f, const struct layer *l)
     const struct model_config *const c = &f->m->cfg;
     op_matmul(f, f->route, c->experts, &f->h_in, f->T, &l->router);
     struct route_job r = {f, l};
-    pool_for(f->pool, f->T, route_row, &r);
+    op_rows(f, f->T, c->experts, route_row, &r);
     group_pairs(f, l);
     stages_enter(f->stages, STAGE_EXPERTS);
-    struct expert_job j = cut(f, c->expert_width);
-    pool_for(f->pool, f->items * j.blocks, gate_up_item, &j);
-    op_pack(f, &f->act_in, f->ex_act, f->T * c->experts_used, c->expert_width);
-    j = cut(f, c->hidden);
-    pool_for(f->pool, f->items * j.blocks, down_item, &j);
+    run_gate_up(f, l);
+    run_down(f, l);
     for (size_t i = 0; i < f->items; i++)
         experts_release(f->experts, f->item[i].lease);
-
-    stages_enter(f->stages, STAGE_SHARED);
-    if (c->shared_experts)
-        op_ffn(f, f->y, &l->shared);
-    else
-        memset(f->y, 0, f->T * c->hidden * sizeof *f->y);
-    stages_enter(f->stages, STAGE_EXPERTS);
     invert_pairs(f);
-    pool_for(f->pool, f->T, combine_row, &j);
-    op_add(f, f->y, f->h, f->T, c->hidden);
+    op_rows(f, f->T, c->experts_used * c->hidden, combine_row, f);
 }

@@ -1,106 +1,162 @@
 /* ops.c - array operations over the rows of a step, spread over the threads. Only splitting happens
- * here; the arithmetic is the kernels'. */
+ * here; the arithmetic is the kernels'.
+ *
+ * Each job that is spread makes all threads meet once. So products that read the same input stand
+ * in one job, whose items take equal time; and what is done row by row and takes a few microseconds
+ * is done by the caller alone.
+ */
 #include "model/forward.h"
 
 #include "base/util.h"
 
-struct pack_job {
+/* ---- products ---- */
+enum {
+    ITEMS = 16,      /* a thread: what one may wait for another at the end of a job */
+    ITEM_ROWS = 16,  /* at least, for a product's items */
+    PANEL_ROWS = 32, /* the same of a prompt: what kernels unpack at once */
+};
+
+struct products_job {
     struct forward *f;
-    struct packed *p;
-    const float *x;
+    const struct product *p;
     size_t n;
 };
 
-static void pack_item(void *ctx, size_t t, int worker)
+static void products_item(void *ctx, size_t i, int worker)
 {
-    const struct pack_job *const j = ctx;
-    (void)worker;
-    j->f->m->kernels.pack((void *)(uintptr_t)j->p->row[t], j->x + t * j->n, j->n);
+    const struct products_job *const j = ctx;
+    const struct kernels *const k = &j->f->m->kernels;
+    const struct product *p = j->p, *const last = p + j->n - 1;
+    while (p < last && i >= p[1].first)
+        p++;
+    const uint64_t r0 = (i - p->first) * p->block, r1 = min_u64(r0 + p->block, p->w->rows);
+    float *const wrow = j->f->scratch[worker].wrow;
+    k->matmul(p->y + r0, p->stride, p->x, p->T, p->w, r0, r1, j->f->role, wrow);
+    if (!p->up)
+        return;
+    k->matmul(p->up_y + r0, p->stride, p->x, p->T, p->up, r0, r1, j->f->role, wrow);
+    for (size_t t = 0; t < p->T; t++) {
+        float *const y = p->y + t * p->stride + r0;
+        k->silu_mul(y, y, p->up_y + t * p->stride + r0, (size_t)(r1 - r0));
+    }
 }
 
-void op_pack(struct forward *f, struct packed *p, const float *x, size_t T, size_t n)
+/* What a row costs: few vectors wait for its bytes, many for its multiplications. */
+static uint64_t row_cost(const struct forward *f, const struct product *p)
 {
-    struct pack_job j = {f, p, x, n};
-    pool_for(f->pool, T, pack_item, &j);
+    if (f->role == ROLE_PREFILL)
+        return p->w->cols * p->T * (p->up ? 2 : 1);
+    return p->w->row_bytes + (p->up ? p->up->row_bytes : 0);
 }
 
-struct matmul_job {
-    struct forward *f;
-    float *y;
-    size_t y_stride;
-    const struct packed *x;
-    size_t T;
-    const struct matrix *w;
-    uint64_t block;
-};
-
-static void matmul_item(void *ctx, size_t i, int worker)
+void op_products(struct forward *f, struct product *p, size_t n)
 {
-    const struct matmul_job *const j = ctx;
-    const uint64_t r0 = i * j->block, r1 = min_u64(r0 + j->block, j->w->rows);
-    j->f->m->kernels.matmul(j->y + r0, j->y_stride, j->x->row, j->T, j->w, r0, r1, j->f->role,
-                            j->f->scratch[worker].wrow);
+    const uint64_t grain = f->role == ROLE_PREFILL ? PANEL_ROWS : ITEM_ROWS;
+    uint64_t cost = 0;
+    for (size_t i = 0; i < n; i++)
+        cost += p[i].w->rows * row_cost(f, &p[i]);
+    const uint64_t item = cost / (ITEMS * (uint64_t)pool_threads(f->pool));
+    size_t items = 0;
+    for (size_t i = 0; i < n; i++) {
+        p[i].first = items;
+        p[i].block = ceil_div_u64(max_u64(item / row_cost(f, &p[i]), 1), grain) * grain;
+        items += (size_t)ceil_div_u64(p[i].w->rows, p[i].block);
+    }
+    struct products_job j = {f, p, n};
+    pool_for(f->pool, items, products_item, &j);
 }
 
-void op_matmul(struct forward *f, float *y, size_t y_stride, const struct packed *x, size_t T,
+void op_matmul(struct forward *f, float *y, size_t stride, const struct packed *x, size_t T,
                const struct matrix *w)
 {
-    const uint64_t items = 4 * (uint64_t)pool_threads(f->pool);
-    struct matmul_job j = {f, y, y_stride, x, T, w, max_u64(16, ceil_div_u64(w->rows, items))};
-    pool_for(f->pool, (size_t)ceil_div_u64(w->rows, j.block), matmul_item, &j);
+    struct product p = {.y = y, .stride = stride, .x = x->row, .T = T, .w = w};
+    op_products(f, &p, 1);
+}
+
+/* ---- row by row ---- */
+enum { ALONE = 16384 }; /* elements that the caller goes through alone */
+
+void op_rows(struct forward *f, size_t n, size_t width, pool_fn *fn, void *ctx)
+{
+    if (n * width > ALONE)
+        pool_for(f->pool, n, fn, ctx);
+    else
+        for (size_t i = 0; i < n; i++)
+            fn(ctx, i, 0);
 }
 
 struct rows_job {
     struct forward *f;
-    float *y;
-    const float *x, *g;
+    const struct packed *p;
+    const float *in; /* what p is prepared from */
+    float *y, *x;
+    const float *add, *g;
     size_t n;
     double eps;
 };
 
-static void rmsnorm_item(void *ctx, size_t t, int worker)
+static void pack_item(void *ctx, size_t t, int worker)
 {
     const struct rows_job *const j = ctx;
     (void)worker;
-    j->f->m->kernels.rmsnorm(j->y + t * j->n, j->x + t * j->n, j->g, j->n, (float)j->eps);
+    j->f->m->kernels.pack((void *)(uintptr_t)j->p->row[t], j->in + t * j->n, j->n);
 }
 
-void op_rmsnorm(struct forward *f, float *y, const float *x, const float *g, size_t T, size_t n,
-                double eps)
+void op_pack(struct forward *f, struct packed *p, const float *x, size_t T, size_t n)
 {
-    struct rows_job j = {f, y, x, g, n, eps};
-    pool_for(f->pool, T, rmsnorm_item, &j);
+    struct rows_job j = {.f = f, .p = p, .in = x, .n = n};
+    op_rows(f, T, n, pack_item, &j);
+}
+
+static void norm_item(void *ctx, size_t t, int worker)
+{
+    const struct rows_job *const j = ctx;
+    const struct kernels *const k = &j->f->m->kernels;
+    float *const x = j->x + t * j->n;
+    if (j->add)
+        k->add(x, j->add + t * j->n, j->n);
+    k->rmsnorm(j->y + t * j->n, x, j->g, j->n, (float)j->eps);
+    if (j->p)
+        pack_item(ctx, t, worker);
+}
+
+void op_norm(struct forward *f, struct packed *p, float *y, float *x, const float *add,
+             const float *g, size_t T, size_t n, double eps)
+{
+    struct rows_job j = {f, p, y, y, x, add, g, n, eps};
+    op_rows(f, T, n, norm_item, &j);
 }
 
 static void add_item(void *ctx, size_t t, int worker)
 {
     const struct rows_job *const j = ctx;
     (void)worker;
-    j->f->m->kernels.add(j->y + t * j->n, j->x + t * j->n, j->n);
+    j->f->m->kernels.add(j->x + t * j->n, j->add + t * j->n, j->n);
 }
 
-void op_add(struct forward *f, float *y, const float *x, size_t T, size_t n)
+void op_add(struct forward *f, float *x, const float *add, size_t T, size_t n)
 {
-    struct rows_job j = {f, y, x, NULL, n, 0};
-    pool_for(f->pool, T, add_item, &j);
+    struct rows_job j = {.f = f, .x = x, .add = add, .n = n};
+    op_rows(f, T, n, add_item, &j);
 }
 
-static void silu_item(void *ctx, size_t t, int worker)
+/* ---- feed-forward ---- */
+struct product ffn_gate_up(struct forward *f, const struct ffn *w)
 {
-    const struct rows_job *const j = ctx;
-    (void)worker;
-    float *const gate = j->y + t * j->n;
-    j->f->m->kernels.silu_mul(gate, gate, j->x + t * j->n, j->n);
+    return (struct product){.y = f->gate, .up_y = f->up, .stride = w->gate.rows, .x = f->h_in.row,
+                            .T = f->T, .w = &w->gate, .up = &w->up};
 }
 
-/* y = down . (silu(gate . h) * (up . h)) */
-void op_ffn(struct forward *f, float *y, const struct ffn *w)
+struct product ffn_down(struct forward *f, const struct ffn *w)
 {
-    const size_t d = f->m->cfg.hidden, width = w->gate.rows;
-    op_matmul(f, f->gate, width, &f->h_in, f->T, &w->gate);
-    op_matmul(f, f->up, width, &f->h_in, f->T, &w->up);
-    struct rows_job j = {f, f->gate, f->up, NULL, width, 0};
-    pool_for(f->pool, f->T, silu_item, &j);
-    op_pack(f, &f->v_in, f->gate, f->T, width);
-    op_matmul(f, y, d, &f->v_in, f->T, &w->down);
+    return (struct product){.y = f->y, .stride = w->down.rows, .x = f->v_in.row, .T = f->T,
+                            .w = &w->down};
+}
+
+void op_ffn(struct forward *f, const struct ffn *w)
+{
+    struct product gate_up = ffn_gate_up(f, w), down = ffn_down(f, w);
+    op_products(f, &gate_up, 1);
+    op_pack(f, &f->v_in, f->gate, f->T, w->gate.rows);
+    op_products(f, &down, 1);
 }

@@ -10,7 +10,7 @@ const char *stage_name(enum stage s)
 {
     static const char *const name[STAGE_COUNT] = {
         [STAGE_ATTENTION] = "attention", [STAGE_INDEXER] = "indexer", [STAGE_ROUTER] = "router",
-        [STAGE_EXPERTS] = "experts",     [STAGE_SHARED] = "shared",   [STAGE_DENSE] = "dense",
+        [STAGE_EXPERTS] = "experts",     [STAGE_DENSE] = "dense",
         [STAGE_HEAD] = "head",           [STAGE_REST] = "rest",       [STAGE_OUTSIDE] = "outside",
     };
     assert((unsigned)s < STAGE_COUNT);

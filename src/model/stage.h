@@ -10,11 +10,10 @@
 #include "base/pool.h"
 
 enum stage {
-    STAGE_ATTENTION, /* projections, scores and sums over the cache, output */
-    STAGE_INDEXER,
+    STAGE_ATTENTION, /* projections, the indexer's too, scores and sums over the cache, output */
+    STAGE_INDEXER,   /* its keys, scores and choice */
     STAGE_ROUTER,
-    STAGE_EXPERTS,   /* the routed ones, and their sum */
-    STAGE_SHARED,
+    STAGE_EXPERTS,   /* routed and shared, and their sum */
     STAGE_DENSE,
     STAGE_HEAD,
     STAGE_REST,      /* embedding, norms, sums of the residual stream */

@@ -55,6 +55,7 @@ static void lay_out_ffn(struct forward *f, uint64_t *n)
     f->weight = take(f, n, pairs, F);
     f->pair_of = take(f, n, pairs, sizeof *f->pair_of);
     f->item = take(f, n, c->experts, sizeof *f->item);
+    f->product = take(f, n, c->experts + 1, sizeof *f->product);
     f->ex_in = take(f, n, pairs, sizeof *f->ex_in);
     f->act_in = take_packed(f, n, pairs, c->expert_width);
     f->ex_act = take(f, n, pairs * c->expert_width, F);

@@ -84,7 +84,7 @@ static void test_stages_are_the_time_that_passed(void **state)
         glim_model_stages(m, &t);
         assert_in_range(total_ns(&t), end - begin, now_ns() - before);
         assert_int_equal(on, off);
-        static const char *const busy[] = {"attention", "indexer", "router", "experts", "shared",
+        static const char *const busy[] = {"attention", "indexer", "router", "experts",
                                            "dense",     "head",    "rest",   "outside"};
         for (size_t i = 0; i < COUNT_OF(busy); i++)
             assert_true(stage_of(&t, busy[i])->work_ns > 0);
