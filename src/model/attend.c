@@ -28,6 +28,7 @@ struct job {
     uint64_t layer;
     float scale;
     size_t heads, blocks; /* absorbed: heads an item, items a tile of rows */
+    bool bring;           /* absorbed: items compute the queries of their heads first */
     size_t t0, t1;        /* un-absorbed: rows of one span */
     uint64_t expanded;    /* positions in f->lat */
 };
@@ -147,6 +148,8 @@ static void absorbed_item(void *ctx, size_t item, int worker)
             row[count++] = t;
     if (count == 0)
         return;
+    if (j->bring)
+        mla_queries(j->f, j->layer, h0, heads, worker);
     for (size_t h = 0; h < heads; h++)
         absorb_queries(j, h0 + h, row, count, s->u + h * dim, heads * dim, s);
     for (size_t i = 0; i < count; i++)
@@ -156,12 +159,18 @@ static void absorbed_item(void *ctx, size_t item, int worker)
 }
 
 /* Heads an item: many share the reading of the cached rows, few keep all threads busy. */
+static size_t heads_an_item(const struct forward *f)
+{
+    const size_t heads = f->m->cfg.heads, threads = (size_t)pool_threads(f->pool);
+    const size_t share = heads * ceil_div_u64(f->T, ABSORB_ROWS) / threads; /* of a thread */
+    return max_u64(min_u64(share / 2, ABSORB_HEADS), max_u64(min_u64(share, 4), 1));
+}
+
 static void run_absorbed(struct job *j)
 {
-    const size_t heads = j->f->m->cfg.heads, tiles = ceil_div_u64(j->f->T, ABSORB_ROWS);
-    const size_t share = heads * tiles / (2 * (size_t)pool_threads(j->f->pool));
-    j->heads = max_u64(min_u64(share, ABSORB_HEADS), min_u64(4, heads));
-    j->blocks = ceil_div_u64(heads, j->heads);
+    const size_t tiles = ceil_div_u64(j->f->T, ABSORB_ROWS);
+    j->heads = heads_an_item(j->f);
+    j->blocks = ceil_div_u64(j->f->m->cfg.heads, j->heads);
     pool_for(j->f->pool, tiles * j->blocks, absorbed_item, j);
 }
 
@@ -259,10 +268,19 @@ static void run_expanded(struct job *j)
     }
 }
 
+bool attend_brings_queries(const struct forward *f)
+{
+    const size_t blocks = ceil_div_u64(f->m->cfg.heads, heads_an_item(f));
+    for (size_t t = 0; t < f->T; t++)
+        if (row_expands(f, t))
+            return false;
+    return f->T <= ABSORB_ROWS && blocks % (size_t)pool_threads(f->pool) == 0;
+}
+
 void attend_run(struct forward *f, uint64_t layer)
 {
     const struct model_config *const c = &f->m->cfg;
-    struct job j = {.f = f, .layer = layer};
+    struct job j = {.f = f, .layer = layer, .bring = attend_brings_queries(f)};
     j.scale = (float)(1.0 / sqrt((double)(c->nope_dim + c->rope_dim)));
     run_expanded(&j);
     run_absorbed(&j);

@@ -195,7 +195,12 @@ void op_ffn(struct forward *f, const struct ffn *w); /* f->h_in -> f->y */
 void block_run(struct forward *f, uint64_t layer, bool reuse_list);  /* one decoder layer on f->x */
 void mla_run(struct forward *f, uint64_t layer, bool reuse_list);    /* f->h_in -> f->y */
 void mla_fill(struct forward *f, uint64_t layer);  /* f->h_in -> the layer's cache, no more */
+/* f->q of some heads of all rows, from the query latent in f->v_in. */
+void mla_queries(struct forward *f, uint64_t layer, size_t h0, size_t heads, int worker);
 void attend_run(struct forward *f, uint64_t layer); /* f->q, cache, f->pick -> f->att */
+/* Does attend_run call mla_queries itself? It saves a job where threads meet; but it is split by
+ * heads, which pays where every thread has as many. Otherwise f->q is to be there. */
+bool attend_brings_queries(const struct forward *f);
 /* Does any row of the step see more positions than it may attend to? Otherwise the indexer keeps
  * its keys and computes nothing else. */
 bool indexer_chooses(const struct forward *f);

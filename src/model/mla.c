@@ -14,7 +14,8 @@
 struct job {
     struct forward *f;
     uint64_t layer;
-    bool keys_only; /* fill the cache, leave the queries */
+    bool fill;      /* the cache and nothing else */
+    bool keys_only; /* leave the queries: nobody wants them, or attention brings them */
 };
 
 /* Of the input, all that attention and the indexer want: f->a, f->qr, f->ki, f->wi. */
@@ -26,7 +27,7 @@ static void project_input(const struct job *j, bool choose)
     const void *const *const h = f->h_in.row;
     struct product p[4];
     size_t n = 0;
-    if (!j->keys_only)
+    if (!j->fill)
         p[n++] = (struct product){.y = f->qr, .stride = c->q_rank, .x = h, .T = f->T, .w = &l->q_a};
     p[n++] = (struct product){
         .y = f->a, .stride = c->kv_rank + c->rope_dim, .x = h, .T = f->T, .w = &l->kv_a};
@@ -35,19 +36,44 @@ static void project_input(const struct job *j, bool choose)
     op_products(f, p, n);
 }
 
-/* Of the query latent: f->q, and f->qi if the rows are to choose. */
+/* Of the query latent: f->q unless attention brings it, and f->qi if the rows are to choose. */
 static void project_queries(const struct job *j, bool choose)
 {
     struct forward *const f = j->f;
     const struct model_config *const c = &f->m->cfg;
     const struct layer *const l = &f->m->layer[j->layer];
+    struct product p[2];
+    size_t n = 0;
     op_norm(f, &f->v_in, f->qr, f->qr, NULL, l->q_a_norm, f->T, c->q_rank, c->latent_eps);
-    struct product p[2] = {{.y = f->q, .stride = c->heads * (c->nope_dim + c->rope_dim),
-                            .x = f->v_in.row, .T = f->T, .w = &l->q_b}};
-    op_products(f, p, 1 + (choose ? indexer_query_products(f, &l->index, p + 1) : 0));
+    if (!j->keys_only)
+        p[n++] = (struct product){.y = f->q, .stride = c->heads * (c->nope_dim + c->rope_dim),
+                                  .x = f->v_in.row, .T = f->T, .w = &l->q_b};
+    if (choose)
+        n += indexer_query_products(f, &l->index, p + n);
+    op_products(f, p, n);
 }
 
-/* Norm, rotate and store the row's latent; rotate its queries. */
+static void rope_queries(struct forward *f, size_t t, size_t h0, size_t heads)
+{
+    const struct model_config *const c = &f->m->cfg;
+    const size_t dim = c->nope_dim + c->rope_dim;
+    for (size_t h = h0; h < h0 + heads; h++)
+        f->m->kernels.rope(f->q + (t * c->heads + h) * dim + c->nope_dim, row_cs(f, t),
+                           c->rope_dim, c->rope_interleaved);
+}
+
+void mla_queries(struct forward *f, uint64_t layer, size_t h0, size_t heads, int worker)
+{
+    const struct model_config *const c = &f->m->cfg;
+    const size_t dim = c->nope_dim + c->rope_dim;
+    f->m->kernels.matmul(f->q + h0 * dim, c->heads * dim, f->v_in.row, f->T,
+                         &f->m->layer[layer].q_b, h0 * dim, (h0 + heads) * dim, f->role,
+                         f->scratch[worker].wrow);
+    for (size_t t = 0; t < f->T; t++)
+        rope_queries(f, t, h0, heads);
+}
+
+/* Norm, rotate and store the row's latent; rotate its queries if they are there. */
 static void finish_row(void *ctx, size_t t, int worker)
 {
     const struct job *const j = ctx;
@@ -60,10 +86,8 @@ static void finish_row(void *ctx, size_t t, int worker)
     k->rmsnorm(a, a, f->m->layer[j->layer].kv_a_norm, c->kv_rank, (float)c->latent_eps);
     k->rope(a + c->kv_rank, row_cs(f, t), c->rope_dim, c->rope_interleaved);
     k->kv_store(kv_latent(r->kv, j->layer, r->pos), a, c->kv_rank + c->rope_dim, r->kv->type);
-    for (uint64_t h = 0; h < c->heads && !j->keys_only; h++) {
-        float *const q = f->q + (t * c->heads + h) * (c->nope_dim + c->rope_dim);
-        k->rope(q + c->nope_dim, row_cs(f, t), c->rope_dim, c->rope_interleaved);
-    }
+    if (!j->keys_only)
+        rope_queries(f, t, 0, c->heads);
 }
 
 /* Elements that finish_row goes through. */
@@ -75,7 +99,7 @@ static size_t row_elements(const struct job *j)
 
 void mla_fill(struct forward *f, uint64_t layer)
 {
-    struct job j = {.f = f, .layer = layer, .keys_only = true};
+    struct job j = {.f = f, .layer = layer, .fill = true, .keys_only = true};
     stages_enter(f->stages, STAGE_ATTENTION);
     project_input(&j, false);
     op_rows(f, f->T, row_elements(&j), finish_row, &j);
@@ -88,7 +112,7 @@ void mla_run(struct forward *f, uint64_t layer, bool reuse_list)
     const struct model_config *const c = &f->m->cfg;
     const struct layer *const l = &f->m->layer[layer];
     const bool full = l->index_kind == INDEX_FULL, choose = full && !reuse_list;
-    struct job j = {.f = f, .layer = layer};
+    struct job j = {.f = f, .layer = layer, .keys_only = attend_brings_queries(f)};
     stages_enter(f->stages, STAGE_ATTENTION);
     project_input(&j, choose && indexer_chooses(f));
     project_queries(&j, choose && indexer_chooses(f));
