@@ -425,9 +425,9 @@ def test_progress_only_on_a_terminal():
     r = ok(glim("bench", "-p", "8", "-n", "2", "-r", "1"))
     assert r.err == "" and "\x1b" not in r.out and "\r" not in r.out
     for quiet in ([], ["-q"]):
-        t = Terminal("bench", "-p", "48", "-n", "2", "-r", "3", "--isa", "baseline", *quiet)
+        t = Terminal("bench", "-p", "192", "-n", "2", "-r", "3", "--isa", "baseline", *quiet)
         code, text = t.rest()
-        assert code == 0 and ("\x1b[Kpp48 on " in text) == (not quiet), text
+        assert code == 0 and ("\x1b[Kpp192 on " in text) == (not quiet), text
 
 
 def tokenizer_folder():
