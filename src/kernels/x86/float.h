@@ -187,24 +187,105 @@ static void rows_sum(float *y, float *acc, size_t n)
     memcpy(y, acc, n * sizeof *y);
 }
 
-/* Decoded rows of any type (once, if there are several vectors); lanes over rows as those of
- * rows_times over columns: the very bits of the product with the transposed matrix, if that is
- * stored as F32. */
+/* One vector: rows are decoded one at a time and all lanes lie in memory, [STEP, cols]. */
+static void one_t(float *y, const float *x, const struct matrix *w, uint64_t r0, uint64_t r1,
+                  float *lane, float *row)
+{
+    const size_t cols = (size_t)w->cols;
+    memset(lane, 0, STEP * cols * sizeof *lane);
+    for (size_t i = 0; i < r1 - r0; i++) {
+        ref_matrix_row(row, w, r0 + i);
+        axpy_f32(lane + i % STEP * cols, x[i], row, cols);
+    }
+    rows_sum(y, lane, cols);
+}
+
+/* Several: up to two vectors and two registers of columns against decoded rows w [n, cols]. */
+enum { PART = LANES / 4, SIDES = 2 };
+
+struct block_t {
+    const float *w;
+    size_t n, cols;
+    vlanes have[SIDES]; /* of the columns */
+    const float *x[PAIR];
+};
+
+/* Lanes [first, first + PART) in registers: all their rows, ascending. */
+INLINE void part_times(unsigned V, const struct block_t *b, size_t first,
+                        vfloat lane[STEP][PAIR][SIDES])
+{
+    vfloat s[PART][PAIR][SIDES];
+    UNROLL for (unsigned l = 0; l < PART; l++)
+        UNROLL for (unsigned v = 0; v < V; v++)
+            s[l][v][0] = s[l][v][1] = float_zero();
+    for (size_t i = first; i < b->n; i += STEP)
+        UNROLL for (unsigned l = 0; l < PART; l++) {
+            if (i + l >= b->n)
+                break;
+            const float *const row = b->w + (i + l) * b->cols;
+            const vfloat w0 = lanes_load(b->have[0], row);
+            const vfloat w1 = lanes_load(b->have[1], row + LANES);
+            UNROLL for (unsigned v = 0; v < V; v++) {
+                const vfloat x = float_all(b->x[v][i + l]);
+                s[l][v][0] = mul_add(w0, x, s[l][v][0]);
+                s[l][v][1] = mul_add(w1, x, s[l][v][1]);
+            }
+        }
+    UNROLL for (unsigned l = 0; l < PART; l++)
+        UNROLL for (unsigned v = 0; v < V; v++)
+            UNROLL for (unsigned h = 0; h < SIDES; h++)
+                lane[first + l][v][h] = s[l][v][h];
+}
+
+/* All lanes, then their sums in the order of sum_of. */
+INLINE void block_times(unsigned V, const struct block_t *b, float *y, size_t y_stride)
+{
+    vfloat lane[STEP][PAIR][SIDES];
+    for (size_t first = 0; first < STEP; first += PART)
+        part_times(V, b, first, lane);
+    UNROLL for (unsigned v = 0; v < V; v++)
+        UNROLL for (unsigned h = 0; h < SIDES; h++) {
+            for (size_t width = STEP / 2; width > 0; width /= 2)
+                for (size_t l = 0; l < width; l++)
+                    lane[l][v][h] = add(lane[l][v][h], lane[l + width][v][h]);
+            lanes_store(y + v * y_stride + h * LANES, b->have[h], lane[0][v][h]);
+        }
+}
+
+static void several_t(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
+                      const float *w, size_t n, size_t cols)
+{
+    for (size_t c = 0; c < cols; c += SIDES * LANES) /* these columns stay in a near cache */
+        for (size_t t = 0; t < T; t += PAIR) {
+            const size_t left = cols - c;
+            const struct block_t b = {
+                .w = w + c,
+                .n = n,
+                .cols = cols,
+                .have = {lanes_first(left), lanes_first(left > LANES ? left - LANES : 0)},
+                .x = {x + t * x_stride, x + (t + 1) * x_stride},
+            };
+            float *const at = y + t * y_stride + c;
+            if (T - t >= PAIR)
+                block_times(PAIR, &b, at, y_stride);
+            else
+                block_times(1, &b, at, y_stride);
+        }
+}
+
+/* Decoded rows of any type; lanes over rows as those of rows_times over columns: the very bits of
+ * the product with the transposed matrix, if that is stored as F32. */
 void LEVEL(matmul_t)(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
                      const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch)
 {
-    const size_t cols = (size_t)w->cols, keep = T > 1 ? cols : 0;
-    float *const lane = (float *)(void *)acc; /* at most [32, cols] floats in [16, cols] doubles */
-    for (size_t t = 0; t < T; t++) {
-        memset(lane, 0, STEP * cols * sizeof *lane);
-        for (size_t i = 0; i < r1 - r0; i++) {
-            float *const row = scratch + i * keep;
-            if (t == 0)
-                ref_matrix_row(row, w, r0 + i);
-            axpy_f32(lane + i % STEP * cols, x[t * x_stride + i], row, cols);
-        }
-        rows_sum(y + t * y_stride, lane, cols);
+    const size_t cols = (size_t)w->cols;
+    if (T == 1) { /* lanes: at most [32, cols] floats in [16, cols] doubles */
+        one_t(y, x, w, r0, r1, (float *)(void *)acc, scratch);
+        return;
     }
+    for (size_t i = 0; i < r1 - r0; i++)
+        ref_matrix_row(scratch + i * cols, w, r0 + i);
+    several_t(y, y_stride, x, x_stride, T, scratch, r1 - r0, cols);
 }
 
 #endif

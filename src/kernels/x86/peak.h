@@ -17,9 +17,10 @@ uint64_t LEVEL(peak)(uint64_t rounds, double *one)
         UNROLL for (unsigned i = 0; i < SUMS; i++)
             add_dot_16(&sum[i], a, b);
     double total = 0;
-    for (unsigned i = 0; i < SUMS; i++) {
+    UNROLL for (unsigned i = 0; i < SUMS; i++) { /* a variable index would put all sums in memory */
+        const vint s = sum[i];
         int32_t lane[LANES];
-        memcpy(lane, &sum[i], sizeof lane);
+        memcpy(lane, &s, sizeof lane);
         for (unsigned l = 0; l < LANES; l++)
             total += lane[l];
     }
