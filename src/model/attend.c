@@ -277,10 +277,10 @@ bool attend_brings_queries(const struct forward *f)
     return f->T <= ABSORB_ROWS && blocks % (size_t)pool_threads(f->pool) == 0;
 }
 
-void attend_run(struct forward *f, uint64_t layer)
+void attend_run(struct forward *f, uint64_t layer, bool bring)
 {
     const struct model_config *const c = &f->m->cfg;
-    struct job j = {.f = f, .layer = layer, .bring = attend_brings_queries(f)};
+    struct job j = {.f = f, .layer = layer, .bring = bring};
     j.scale = (float)(1.0 / sqrt((double)(c->nope_dim + c->rope_dim)));
     run_expanded(&j);
     run_absorbed(&j);

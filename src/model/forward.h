@@ -197,9 +197,10 @@ void mla_run(struct forward *f, uint64_t layer, bool reuse_list);    /* f->h_in 
 void mla_fill(struct forward *f, uint64_t layer);  /* f->h_in -> the layer's cache, no more */
 /* f->q of some heads of all rows, from the query latent in f->v_in. */
 void mla_queries(struct forward *f, uint64_t layer, size_t h0, size_t heads, int worker);
-void attend_run(struct forward *f, uint64_t layer); /* f->q, cache, f->pick -> f->att */
-/* Does attend_run call mla_queries itself? It saves a job where threads meet; but it is split by
- * heads, which pays where every thread has as many. Otherwise f->q is to be there. */
+/* f->q, cache, f->pick -> f->att; bring: mla_queries first, head by head. */
+void attend_run(struct forward *f, uint64_t layer, bool bring);
+/* Is attend_run to bring the queries? It saves a job where threads meet; but it is split by heads,
+ * which pays where every thread has as many. Otherwise f->q is to be there. */
 bool attend_brings_queries(const struct forward *f);
 /* Does any row of the step see more positions than it may attend to? Otherwise the indexer keeps
  * its keys and computes nothing else. */
@@ -208,8 +209,9 @@ bool indexer_chooses(const struct forward *f);
 size_t indexer_input_products(struct forward *f, const struct indexer *x, bool choose,
                               struct product *p);
 size_t indexer_query_products(struct forward *f, const struct indexer *x, struct product *p);
-/* After those: index keys go to the cache; f->pick, if the rows are to choose. */
-void indexer_run(struct forward *f, uint64_t layer, bool choose);
+/* After those: index keys go to the cache; with `list` also f->pick; choose: from queries, which
+ * are there (else every row attends to all it sees). */
+void indexer_run(struct forward *f, uint64_t layer, bool list, bool choose);
 void moe_run(struct forward *f, const struct layer *l);              /* f->h_in -> f->y */
 void rope_fill(struct forward *f);                                   /* f->row -> f->cs */
 

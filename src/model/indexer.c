@@ -175,12 +175,12 @@ size_t indexer_query_products(struct forward *f, const struct indexer *x, struct
     return 1;
 }
 
-void indexer_run(struct forward *f, uint64_t layer, bool choose)
+void indexer_run(struct forward *f, uint64_t layer, bool list, bool choose)
 {
     const struct model_config *const c = &f->m->cfg;
-    struct job j = {f, layer, !choose || !indexer_chooses(f)};
+    struct job j = {f, layer, !choose};
     stages_enter(f->stages, STAGE_INDEXER);
     op_rows(f, f->T, j.keys_only ? c->index_dim : c->index_heads * c->index_dim, finish_row, &j);
-    if (choose) /* after all keys of the step are in their caches */
+    if (list) /* after all keys of the step are in their caches */
         pool_for(f->pool, ceil_div_u64(f->T, INDEX_ROWS), pick_item, &j);
 }

@@ -104,23 +104,24 @@ void mla_fill(struct forward *f, uint64_t layer)
     project_input(&j, false);
     op_rows(f, f->T, row_elements(&j), finish_row, &j);
     if (f->m->layer[layer].index_kind == INDEX_FULL)
-        indexer_run(f, layer, false);
+        indexer_run(f, layer, false, false);
 }
 
 void mla_run(struct forward *f, uint64_t layer, bool reuse_list)
 {
     const struct model_config *const c = &f->m->cfg;
     const struct layer *const l = &f->m->layer[layer];
-    const bool full = l->index_kind == INDEX_FULL, choose = full && !reuse_list;
-    struct job j = {.f = f, .layer = layer, .keys_only = attend_brings_queries(f)};
+    const bool full = l->index_kind == INDEX_FULL, list = full && !reuse_list;
+    const bool choose = list && indexer_chooses(f), bring = attend_brings_queries(f);
+    struct job j = {.f = f, .layer = layer, .keys_only = bring};
     stages_enter(f->stages, STAGE_ATTENTION);
-    project_input(&j, choose && indexer_chooses(f));
-    project_queries(&j, choose && indexer_chooses(f));
+    project_input(&j, choose);
+    project_queries(&j, choose);
     op_rows(f, f->T, row_elements(&j), finish_row, &j);
     if (full)
-        indexer_run(f, layer, choose);
+        indexer_run(f, layer, list, choose);
     stages_enter(f->stages, STAGE_ATTENTION);
-    attend_run(f, layer);
+    attend_run(f, layer, bring);
     op_pack(f, &f->v_in, f->att, f->T, c->heads * c->v_dim);
     op_matmul(f, f->y, c->hidden, &f->v_in, f->T, &l->o);
 }
