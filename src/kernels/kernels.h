@@ -85,7 +85,7 @@ struct kernels {
      * product with the transpose, used by absorbed attention. Summed over r in the order in which
      * matmul sums columns of F32, so that it gives the very bits of matmul on the transposed F32
      * matrix: a checkpoint that stores k_b transposed computes the same model.
-     * acc: [KERNEL_LANES, cols] doubles; scratch: [cols] for one vector, else [r1 - r0, cols]. */
+     * acc: [KERNEL_LANES, cols] doubles; scratch: [r1 - r0, cols]. */
     void (*matmul_t)(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
                      const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch);
 

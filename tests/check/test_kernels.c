@@ -80,7 +80,8 @@ static void test_kv_type_bytes(void **state)
 /* ---- bench ---- */
 enum {
     ROWS = 2048, COLS = 6144, KEYS = 2048, RK = 512, DR = 64, HI = 32, DI = 128, HEADS = 16,
-    TOP = 1 << 20, VECTORS = 128, PACKED_MAX = 1 << 16, ATTEND_MAX = 1 << 20
+    TOP = 1 << 20, VECTORS = 128, PACKED_MAX = 1 << 16, ATTEND_MAX = 1 << 20,
+    NOPE = 192, MEMORY = 256 << 20, PEAK_ROUNDS = 1 << 16
 };
 
 static struct {
@@ -94,7 +95,8 @@ static struct {
     uint32_t seen[HEADS];
     int32_t *idx;
     struct matrix w;
-    size_t T;
+    size_t T, far;
+    uint64_t operations;
     enum kernel_role role;
 } b;
 
@@ -138,7 +140,7 @@ static void row_of_table(const char *what, void (*work)(void), double bytes, dou
 static void do_read(void)
 {
     uint64_t sum[4] = {0}, word[4];
-    for (size_t i = 0; i < (size_t)ROWS * COLS * 4; i += sizeof word) {
+    for (size_t i = 0; i < MEMORY; i += sizeof word) {
         memcpy(word, b.weights + i, sizeof word);
         for (size_t j = 0; j < COUNT_OF(word); j++)
             sum[j] += word[j];
@@ -159,11 +161,27 @@ static void do_matmul(void)
     b.k.matmul(b.y, ROWS, b.packed, b.T, &b.w, 0, ROWS, b.role, b.scratch);
 }
 
+/* Another place of the weights in each call: from memory. */
+static void do_matmul_far(void)
+{
+    const size_t bytes = (size_t)b.w.row_bytes * ROWS;
+    b.far = b.far + 2 * bytes > MEMORY ? 0 : b.far + bytes;
+    struct matrix w = b.w;
+    w.data = b.weights + b.far;
+    b.k.matmul(b.y, ROWS, b.packed, 1, &w, 0, ROWS, ROLE_DECODE, b.scratch);
+}
+
+static void do_peak(void)
+{
+    double one = 1;
+    b.operations = b.k.peak(PEAK_ROUNDS, &one);
+}
+
 static void do_pack(void) { b.k.pack(b.packed_data, b.x, COLS); }
 
 static void do_matmul_t(void)
 {
-    b.k.matmul_t(b.y, COLS, b.x, ROWS, 1, &b.w, 0, ROWS, b.acc, b.scratch);
+    b.k.matmul_t(b.y, COLS, b.x, NOPE, 1, &b.w, 0, NOPE, b.acc, b.scratch);
 }
 
 static void do_dot(void) { b.y[0] = b.k.dot(b.x, b.x + COLS, COLS); }
@@ -203,14 +221,13 @@ static void do_expanded(void)
 static void bench_init(void)
 {
     struct rng r = {1};
-    const size_t bytes = (size_t)ROWS * COLS * 4;
     b.x = calloc((size_t)VECTORS * COLS, sizeof *b.x);
     b.y = calloc(TOP, sizeof *b.y);
     b.packed_data = aligned_alloc(64, (size_t)VECTORS * PACKED_MAX);
     b.scores = calloc(TOP, sizeof *b.scores);
-    b.scratch = calloc(COLS, sizeof *b.scratch);
+    b.scratch = calloc((size_t)NOPE * COLS, sizeof *b.scratch);
     b.acc = calloc((size_t)KERNEL_LANES * COLS, sizeof *b.acc);
-    b.weights = malloc(bytes);
+    b.weights = malloc(MEMORY);
     b.rows = calloc(KEYS, sizeof *b.rows);
     b.idx = calloc(KEYS, sizeof *b.idx);
     b.attend = aligned_alloc(64, ATTEND_MAX);
@@ -220,8 +237,8 @@ static void bench_init(void)
         b.x[i] = rng_f32(&r);
     for (size_t i = 0; i < TOP; i++)
         b.scores[i] = rng_f32(&r);
-    rng_bytes(&r, b.weights, bytes);
-    for (size_t i = 0; i < bytes; i++)
+    rng_bytes(&r, b.weights, MEMORY);
+    for (size_t i = 0; i < MEMORY; i++)
         b.weights[i] &= 0x3b; /* no type's exponent is all ones */
     for (size_t m = 0; m < HEADS; m++)
         b.seen[m] = KEYS;
@@ -270,12 +287,14 @@ static void bench_type(enum dtype t)
         (void)snprintf(what, sizeof what, "matmul %s T=%zu", d->name, b.T);
         row_of_table(what, do_matmul, bytes, macs * (double)b.T);
     }
+    (void)snprintf(what, sizeof what, "matmul %s far", d->name);
+    row_of_table(what, do_matmul_far, bytes, macs);
 }
 
 static void bench_rest(void)
 {
     const double row = COLS * 4;
-    row_of_table("matmul_t BF16", do_matmul_t, (double)b.w.row_bytes * ROWS, (double)ROWS * COLS);
+    row_of_table("matmul_t BF16", do_matmul_t, (double)b.w.row_bytes * NOPE, (double)NOPE * COLS);
     row_of_table("pack 6144", do_pack, row, 0);
     row_of_table("dot 6144", do_dot, 2 * row, COLS);
     row_of_table("rmsnorm 6144", do_rmsnorm, 2 * row, 0);
@@ -309,7 +328,9 @@ static int bench(const char *level, const char *type)
         bench_pack();
         assert_true(b.k.attend_bytes(RK + DR, KEYS) <= ATTEND_MAX);
         assert_true(b.k.index_bytes(DI) <= ATTEND_MAX);
-        row_of_table("read 48 MiB", do_read, (double)ROWS * COLS * 4, 0);
+        row_of_table("read 256 MiB", do_read, MEMORY, 0);
+        do_peak();
+        row_of_table("peak on registers", do_peak, 0, (double)b.operations / 2);
         for (int t = 0; t < DT_COUNT; t++)
             if (dtype_info((enum dtype)t)->decodes
                 && (!type || strcmp(type, dtype_info((enum dtype)t)->name) == 0))

@@ -231,7 +231,7 @@ static float *matmul_t(struct check *c, const struct product *p, size_t T, uint6
 {
     const size_t cols = (size_t)p->w.cols;
     float *const y = check_f32(c, T * p->y_stride);
-    float *const scratch = check_f32(c, T == 1 ? cols : (size_t)(r1 - r0) * cols);
+    float *const scratch = check_f32(c, (size_t)(r1 - r0) * cols);
     double *const acc = check_f64(c, KERNEL_LANES * cols);
     c->k.matmul_t(y, p->y_stride, p->x, p->x_stride, T, &p->w, r0, r1, acc, scratch);
     return y;

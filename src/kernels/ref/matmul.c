@@ -68,33 +68,19 @@ static void columns_sum(float *y, const double *acc, size_t cols)
     }
 }
 
-/* y[cols] = x[r1 - r0] . w[r0..r1, :] */
-static void vector_matmul_t(float *y, const float *x, const struct matrix *w, uint64_t r0,
-                            uint64_t r1, double *acc, float *scratch)
-{
-    const size_t cols = (size_t)w->cols;
-    for (size_t i = 0; i < REF_LANES * cols; i++)
-        acc[i] = 0;
-    for (uint64_t r = r0; r < r1; r++) {
-        const float *const row = row_floats(w, r, scratch);
-        ref_axpy_double(acc + (r - r0) % REF_LANES * cols, (double)x[r - r0], row, cols);
-    }
-    columns_sum(y, acc, cols);
-}
-
-/* Lanes for all T vectors would be larger than the rows: several vectors share decoded rows. */
+/* Rows are decoded once for all vectors. */
 void ref_matmul_t(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
                   const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch)
 {
-    if (T == 1) {
-        vector_matmul_t(y, x, w, r0, r1, acc, scratch);
-        return;
+    const size_t cols = (size_t)w->cols, n = (size_t)(r1 - r0);
+    for (size_t i = 0; i < n; i++)
+        ref_matrix_row(scratch + i * cols, w, r0 + i);
+    for (size_t t = 0; t < T; t++) {
+        for (size_t i = 0; i < REF_LANES * cols; i++)
+            acc[i] = 0;
+        for (size_t i = 0; i < n; i++)
+            ref_axpy_double(acc + i % REF_LANES * cols, (double)x[t * x_stride + i],
+                            scratch + i * cols, cols);
+        columns_sum(y + t * y_stride, acc, cols);
     }
-    for (uint64_t r = r0; r < r1; r++)
-        ref_matrix_row(scratch + (r - r0) * w->cols, w, r);
-    const struct matrix rows = {.data = (const uint8_t *)scratch, .type = DT_F32,
-                                .rows = r1 - r0, .cols = w->cols,
-                                .row_bytes = w->cols * sizeof *scratch, .name = w->name};
-    for (size_t t = 0; t < T; t++)
-        vector_matmul_t(y + t * y_stride, x + t * x_stride, &rows, 0, rows.rows, acc, NULL);
 }

@@ -33,10 +33,8 @@ struct room {
     float max[QUERIES];
 };
 
-static size_t round_up(size_t n) { return (n + LANES - 1) / LANES * LANES; }
-
 /* A value's last lanes may reach past the row. */
-static size_t row_stride(size_t dim) { return round_up(dim + LANES - 1); }
+static size_t row_stride(size_t dim) { return round_up_16(dim + LANES - 1); }
 
 size_t attend_bytes_avx512(size_t dim, size_t n)
 {
@@ -48,7 +46,7 @@ size_t attend_bytes_avx512(size_t dim, size_t n)
 static struct room room_of(const struct attend *a, void *scratch)
 {
     const size_t end = a->v_at + a->Dv;
-    struct room m = {.key = round_up(a->Dk), .value = round_up(a->Dv)};
+    struct room m = {.key = round_up_16(a->Dk), .value = round_up_16(a->Dv)};
     m.dim = row_stride(end > a->Dk ? end : a->Dk);
     m.q = scratch;
     m.o = m.q + QUERIES * m.key;

@@ -7,8 +7,10 @@
 /* The first n of 16 lanes. */
 INLINE __mmask16 first_lanes(size_t n)
 {
-    return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
+    return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1);
 }
+
+INLINE size_t round_up_16(size_t n) { return (n + 15) / 16 * 16; }
 
 /* v[i] lane j becomes v[j] lane i, 32-bit lanes. */
 INLINE void transpose_16(__m512i v[16])

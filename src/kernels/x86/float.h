@@ -164,43 +164,9 @@ void LEVEL(floats_matmul)(float *y, size_t y_stride, const void *const *x, size_
     }
 }
 
-/* acc[n] += a * w[n] */
-INLINE void axpy_lanes(float *acc, float a, const float *w, vlanes have)
-{
-    lanes_store(acc, have, mul_add(lanes_load(have, w), float_all(a), lanes_load(have, acc)));
-}
+/* ---- the transposed product: lanes over rows ---- */
 
-static void axpy_f32(float *acc, float a, const float *w, size_t n)
-{
-    size_t i = 0;
-    for (; n - i >= LANES; i += LANES)
-        axpy_lanes(acc + i, a, w + i, lanes_first(LANES));
-    axpy_lanes(acc + i, a, w + i, lanes_first(n - i));
-}
-
-/* y[n] = the sum of acc [STEP, n] over its rows, in the order of sum_of. */
-static void rows_sum(float *y, float *acc, size_t n)
-{
-    for (size_t width = STEP / 2; width > 0; width /= 2)
-        for (size_t l = 0; l < width; l++)
-            axpy_f32(acc + l * n, 1, acc + (l + width) * n, n);
-    memcpy(y, acc, n * sizeof *y);
-}
-
-/* One vector: rows are decoded one at a time and all lanes lie in memory, [STEP, cols]. */
-static void one_t(float *y, const float *x, const struct matrix *w, uint64_t r0, uint64_t r1,
-                  float *lane, float *row)
-{
-    const size_t cols = (size_t)w->cols;
-    memset(lane, 0, STEP * cols * sizeof *lane);
-    for (size_t i = 0; i < r1 - r0; i++) {
-        ref_matrix_row(row, w, r0 + i);
-        axpy_f32(lane + i % STEP * cols, x[i], row, cols);
-    }
-    rows_sum(y, lane, cols);
-}
-
-/* Several: up to two vectors and two registers of columns against decoded rows w [n, cols]. */
+/* Up to two vectors and two registers of columns against decoded rows w [n, cols]. */
 enum { PART = LANES / 4, SIDES = 2 };
 
 struct block_t {
@@ -252,40 +218,31 @@ INLINE void block_times(unsigned V, const struct block_t *b, float *y, size_t y_
         }
 }
 
-static void several_t(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
-                      const float *w, size_t n, size_t cols)
-{
-    for (size_t c = 0; c < cols; c += SIDES * LANES) /* these columns stay in a near cache */
-        for (size_t t = 0; t < T; t += PAIR) {
-            const size_t left = cols - c;
-            const struct block_t b = {
-                .w = w + c,
-                .n = n,
-                .cols = cols,
-                .have = {lanes_first(left), lanes_first(left > LANES ? left - LANES : 0)},
-                .x = {x + t * x_stride, x + (t + 1) * x_stride},
-            };
-            float *const at = y + t * y_stride + c;
-            if (T - t >= PAIR)
-                block_times(PAIR, &b, at, y_stride);
-            else
-                block_times(1, &b, at, y_stride);
-        }
-}
-
 /* Decoded rows of any type; lanes over rows as those of rows_times over columns: the very bits of
  * the product with the transposed matrix, if that is stored as F32. */
 void LEVEL(matmul_t)(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
                      const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch)
 {
-    const size_t cols = (size_t)w->cols;
-    if (T == 1) { /* lanes: at most [32, cols] floats in [16, cols] doubles */
-        one_t(y, x, w, r0, r1, (float *)(void *)acc, scratch);
-        return;
-    }
-    for (size_t i = 0; i < r1 - r0; i++)
+    const size_t cols = (size_t)w->cols, n = (size_t)(r1 - r0);
+    (void)acc;
+    for (size_t i = 0; i < n; i++)
         ref_matrix_row(scratch + i * cols, w, r0 + i);
-    several_t(y, y_stride, x, x_stride, T, scratch, r1 - r0, cols);
+    for (size_t c = 0; c < cols; c += SIDES * LANES) /* these columns stay in a near cache */
+        for (size_t t = 0; t < T; t += PAIR) {
+            const bool two = T - t >= PAIR;
+            const size_t left = cols - c;
+            const struct block_t b = {
+                .w = scratch + c,
+                .n = n,
+                .cols = cols,
+                .have = {lanes_first(left), lanes_first(left > LANES ? left - LANES : 0)},
+                .x = {x + t * x_stride, two ? x + (t + 1) * x_stride : NULL},
+            };
+            if (two)
+                block_times(PAIR, &b, y + t * y_stride + c, y_stride);
+            else
+                block_times(1, &b, y + t * y_stride + c, y_stride);
+        }
 }
 
 #endif

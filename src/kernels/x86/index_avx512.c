@@ -14,9 +14,7 @@
 
 enum { LANES = 16, WIDE = 2, KEYS = WIDE * LANES, HEADS = 8 };
 
-static size_t round_up(size_t n) { return (n + LANES - 1) / LANES * LANES; }
-
-size_t index_bytes_avx512(size_t Di) { return round_up(Di) * KEYS * sizeof(float); }
+size_t index_bytes_avx512(size_t Di) { return round_up_16(Di) * KEYS * sizeof(float); }
 
 /* turned[Di, KEYS] of n keys; the others are 0. */
 INLINE void turn_keys(enum kv_type t, float *turned, const void *const *row, size_t n, size_t Di)

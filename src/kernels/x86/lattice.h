@@ -86,7 +86,7 @@ INLINE struct points iq2_xs_points(uint64_t q)
 INLINE struct points indexed(unsigned n, const uint8_t *index, uint32_t top, unsigned width,
                              unsigned step)
 {
-    struct points x;
+    struct points x = {.bits = 0};
     UNROLL for (unsigned i = 0; i < n; i++)
         x.at[i] = index[i] | (top >> step * i & ((1u << width) - 1)) << 8;
     return x;

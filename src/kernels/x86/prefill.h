@@ -173,8 +173,8 @@ INLINE void tile_sums(unsigned T, unsigned flush, bool super, const struct panel
         }
         UNROLL for (unsigned v = 0; v < T; v++)
             UNROLL for (unsigned i = 0; i < WIDE; i++)
-                f[v][i] = mul_add(float_of(sum[v][i]), p->scale[i][super ? 0 : part],
-                                          f[v][i]);
+                f[v][i] =
+                    mul_add(float_of(sum[v][i]), p->scale[i][super ? 0 : part], f[v][i]);
     }
 }
 
@@ -246,46 +246,24 @@ INLINE void panel_times(unsigned flush, bool super, unsigned min, const struct c
     }
 }
 
-/* The tiles of the seven kinds of panel; not inlined into each type. */
-static void times_super(const struct call *c, const struct panel *p, uint64_t r,
-                 const struct group *g)
-{
-    panel_times(64, true, 0, c, p, r, g);
-}
-
-static void times_super_min(const struct call *c, const struct panel *p, uint64_t r,
-                 const struct group *g)
-{
-    panel_times(64, true, 32, c, p, r, g);
-}
-
-static void times_super_min_16(const struct call *c, const struct panel *p, uint64_t r,
-                 const struct group *g)
-{
-    panel_times(64, true, 16, c, p, r, g);
-}
-
-static void times_32(const struct call *c, const struct panel *p, uint64_t r,
-                 const struct group *g)
-{
-    panel_times(32, false, 0, c, p, r, g);
-}
-
-static void times_32_min(const struct call *c, const struct panel *p, uint64_t r,
-                 const struct group *g)
-{
-    panel_times(32, false, 32, c, p, r, g);
-}
-
-static void times_16(const struct call *c, const struct panel *p, uint64_t r,
-                 const struct group *g)
-{
-    panel_times(16, false, 0, c, p, r, g);
-}
-
 typedef void panel_fn(struct panel *p, const struct rows_at *at, size_t left, unsigned wide);
 typedef void times_fn(const struct call *c, const struct panel *p, uint64_t r,
-                 const struct group *g);
+                      const struct group *g);
+
+/* The tiles of the six kinds of panel; not inlined into each type. */
+#define TIMES(name, flush, super, min)                                                             \
+    static void name(const struct call *c, const struct panel *p, uint64_t r,                      \
+                     const struct group *g)                                                        \
+    {                                                                                              \
+        panel_times(flush, super, min, c, p, r, g);                                                \
+    }
+
+TIMES(times_super, 64, true, 0)
+TIMES(times_super_min, 64, true, 32)
+TIMES(times_super_min_16, 64, true, 16)
+TIMES(times_32, 32, false, 0)
+TIMES(times_32_min, 32, false, 32)
+TIMES(times_16, 16, false, 0)
 
 #define SUPER(name, type)                                                                          \
     static void name(struct panel *p, const struct rows_at *at, size_t left, unsigned wide)        \
@@ -324,36 +302,35 @@ SMALL(panel_nvfp4, DT_NVFP4)
 static const struct {
     panel_fn *unpack;
     times_fn *times;
-    unsigned group_bytes; /* 256 columns */
 } kind_of[DT_COUNT] = {
-    [DT_Q2_K] = {panel_q2_k, times_super_min_16, 84},
-    [DT_Q3_K] = {panel_q3_k, times_super, 110},
-    [DT_Q4_K] = {panel_q4_k, times_super_min, 144},
-    [DT_Q5_K] = {panel_q5_k, times_super_min, 176},
-    [DT_Q6_K] = {panel_q6_k, times_super, 210},
-    [DT_IQ4_XS] = {panel_iq4_xs, times_super, 136},
-    [DT_IQ3_S] = {panel_iq3_s, times_super, 110},
-    [DT_IQ3_XXS] = {panel_iq3_xxs, times_super, 98},
-    [DT_IQ2_S] = {panel_iq2_s, times_super, 82},
-    [DT_IQ2_XS] = {panel_iq2_xs, times_super, 74},
-    [DT_IQ2_XXS] = {panel_iq2_xxs, times_super, 66},
-    [DT_IQ1_S] = {panel_iq1_s, times_super, 50},
-    [DT_IQ1_M] = {panel_iq1_m, times_super, 56},
-    [DT_Q4_0] = {panel_q4_0, times_32, 8 * 18},
-    [DT_Q4_1] = {panel_q4_1, times_32_min, 8 * 20},
-    [DT_Q5_0] = {panel_q5_0, times_32, 8 * 22},
-    [DT_Q5_1] = {panel_q5_1, times_32_min, 8 * 24},
-    [DT_Q8_0] = {panel_q8_0, times_32, 8 * 34},
-    [DT_IQ4_NL] = {panel_iq4_nl, times_32, 8 * 18},
-    [DT_MXFP4] = {panel_mxfp4, times_32, 8 * 17},
-    [DT_NVFP4] = {panel_nvfp4, times_16, 4 * 36},
+    [DT_Q2_K] = {panel_q2_k, times_super_min_16},
+    [DT_Q3_K] = {panel_q3_k, times_super},
+    [DT_Q4_K] = {panel_q4_k, times_super_min},
+    [DT_Q5_K] = {panel_q5_k, times_super_min},
+    [DT_Q6_K] = {panel_q6_k, times_super},
+    [DT_IQ4_XS] = {panel_iq4_xs, times_super},
+    [DT_IQ3_S] = {panel_iq3_s, times_super},
+    [DT_IQ3_XXS] = {panel_iq3_xxs, times_super},
+    [DT_IQ2_S] = {panel_iq2_s, times_super},
+    [DT_IQ2_XS] = {panel_iq2_xs, times_super},
+    [DT_IQ2_XXS] = {panel_iq2_xxs, times_super},
+    [DT_IQ1_S] = {panel_iq1_s, times_super},
+    [DT_IQ1_M] = {panel_iq1_m, times_super},
+    [DT_Q4_0] = {panel_q4_0, times_32},
+    [DT_Q4_1] = {panel_q4_1, times_32_min},
+    [DT_Q5_0] = {panel_q5_0, times_32},
+    [DT_Q5_1] = {panel_q5_1, times_32_min},
+    [DT_Q8_0] = {panel_q8_0, times_32},
+    [DT_IQ4_NL] = {panel_iq4_nl, times_32},
+    [DT_MXFP4] = {panel_mxfp4, times_32},
+    [DT_NVFP4] = {panel_nvfp4, times_16},
 };
 
 /* Two times LANES rows, where group g of theirs stands; past the end the last row again. The next
  * group is called for: so many rows are too many for the machine to foresee. */
-INLINE void find_rows(struct rows_at at[WIDE], const struct call *c, uint64_t r, size_t g)
+INLINE void find_rows(struct rows_at at[WIDE], const struct call *c, uint64_t r, size_t g,
+                      size_t bytes)
 {
-    const size_t bytes = kind_of[c->w->type].group_bytes;
     for (unsigned i = 0; i < ROWS; i++) {
         const uint64_t row = r + i < c->r1 ? r + i : c->r1 - 1;
         const uint8_t *const p = c->w->data + row * c->w->row_bytes + g * bytes;
@@ -368,6 +345,8 @@ void LEVEL(blocks_prefill)(float *y, size_t y_stride, const void *const *x, size
 {
     const struct call c = {y, y_stride, T, x, w, r0, r1};
     const struct packed_at at = packed_layout((size_t)w->cols);
+    const struct dtype_info *const d = dtype_info(w->type);
+    const size_t bytes = PACK_GROUP / d->block_len * d->block_bytes;
     struct panel p;
     struct rows_at rows[WIDE];
     for (uint64_t r = r0; r < r1; r += ROWS)
@@ -381,7 +360,7 @@ void LEVEL(blocks_prefill)(float *y, size_t y_stride, const void *const *x, size
                                           : PACK_GROUP,
                 .first = i == 0,
             };
-            find_rows(rows, &c, r, i);
+            find_rows(rows, &c, r, i, bytes);
             UNROLL for (unsigned wide = 0; wide < WIDE; wide++)
                 kind_of[w->type].unpack(&p, &rows[wide], left, wide);
             kind_of[w->type].times(&c, &p, r, &g);
