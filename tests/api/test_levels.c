@@ -17,9 +17,10 @@
 #include "base/buf.h"
 #include "base/cpu.h"
 #include "glim.h"
+#include "sample/sample.h"
+#include "util/heldout.h"
 
 #define MODEL "models/glm-nano.gguf"
-#define CASES "tests/data/nano/heldout.jsonl"
 
 static const double KL_MAX = 1e-4, SAME_MIN = 0.99;
 
@@ -36,45 +37,33 @@ struct scores {
     size_t n, room, vocab;
 };
 
-static const char *text_of(struct json_object *o, const char *key)
-{
-    struct json_object *v = NULL;
-    assert_true(json_object_object_get_ex(o, key, &v));
-    return json_object_get_string(v);
-}
-
 static void tokens_of(glim_model *m, struct json_object *o, struct conversation *c)
 {
     struct glim_error e;
     glim_tokenizer *tok;
     struct buf text;
     buf_init(&text);
-    buf_adds(&text, text_of(o, "prompt"));
-    buf_adds(&text, text_of(o, "reference"));
+    buf_adds(&text, heldout_text(o, "prompt"));
+    buf_adds(&text, heldout_text(o, "reference"));
     assert_int_equal(glim_model_tokenizer(m, &tok, &e), 0);
     assert_int_equal(
         glim_tokenize(tok, text.data, text.len, GLIM_TOKENIZE_SPECIAL, &c->ids, &c->n, &e), 0);
     buf_deinit(&text);
 }
 
-static size_t read_conversations(glim_model *m, struct conversation c[CONVERSATIONS_MAX])
+struct conversations {
+    glim_model *m; /* whose tokenizer */
+    struct conversation c[CONVERSATIONS_MAX];
+    size_t n, seen;
+};
+
+static void take(void *ctx, struct json_object *o)
 {
-    FILE *const f = fopen(CASES, "r");
-    assert_non_null(f);
-    char *line = NULL;
-    size_t room = 0, n = 0, seen = 0;
-    while (getline(&line, &room, f) > 0) {
-        struct json_object *const o = json_tokener_parse(line);
-        assert_non_null(o);
-        if (strlen(text_of(o, "prompt")) <= BYTES_MAX && seen++ % EVERY == 0) {
-            assert_true(n < CONVERSATIONS_MAX);
-            tokens_of(m, o, &c[n++]);
-        }
-        json_object_put(o);
-    }
-    free(line);
-    fclose(f);
-    return n;
+    struct conversations *const all = ctx;
+    if (strlen(heldout_text(o, "prompt")) > BYTES_MAX || all->seen++ % EVERY != 0)
+        return;
+    assert_true(all->n < CONVERSATIONS_MAX);
+    tokens_of(all->m, o, &all->c[all->n++]);
 }
 
 static int keep(void *ctx, size_t index, const float *logits, const float *mtp)
@@ -110,14 +99,6 @@ static struct scores score(glim_model *m, const struct conversation *c)
     return out;
 }
 
-static size_t best_of(const float *l, size_t n)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++)
-        best = l[i] > l[best] ? i : best;
-    return best;
-}
-
 static double log_sum(const float *l, size_t n, float best)
 {
     double sum = 0;
@@ -129,7 +110,8 @@ static double log_sum(const float *l, size_t n, float best)
 /* KL(p || q) of two rows of logits. */
 static double divergence(const float *p, const float *q, size_t n)
 {
-    const double zp = log_sum(p, n, p[best_of(p, n)]), zq = log_sum(q, n, q[best_of(q, n)]);
+    const double zp = log_sum(p, n, p[sample_argmax(p, n)]);
+    const double zq = log_sum(q, n, q[sample_argmax(q, n)]);
     double kl = 0;
     for (size_t i = 0; i < n; i++)
         kl += exp((double)p[i] - zp) * (((double)p[i] - zp) - ((double)q[i] - zq));
@@ -159,7 +141,7 @@ static void compare(const char *level, const struct conversation *c, const struc
             const float *const p = want[i].logit + t * got.vocab;
             const float *const q = got.logit + t * got.vocab;
             kl += divergence(p, q, got.vocab);
-            same += best_of(p, got.vocab) == best_of(q, got.vocab);
+            same += sample_argmax(p, got.vocab) == sample_argmax(q, got.vocab);
         }
         free(got.logit);
     }
@@ -174,10 +156,12 @@ static void compare(const char *level, const struct conversation *c, const struc
 static void test_levels(void **state)
 {
     (void)state;
-    struct conversation c[CONVERSATIONS_MAX];
     struct scores want[CONVERSATIONS_MAX];
     glim_model *const ref = open_at("baseline");
-    const size_t n = read_conversations(ref, c);
+    struct conversations all = {.m = ref};
+    heldout_each(take, &all);
+    const struct conversation *const c = all.c;
+    const size_t n = all.n;
     for (size_t i = 0; i < n; i++)
         want[i] = score(ref, &c[i]);
     glim_model_close(ref);

@@ -19,9 +19,9 @@
 
 #include "base/buf.h"
 #include "glim.h"
+#include "util/heldout.h"
 
 #define MODEL "models/glm-nano.gguf"
-#define CASES "tests/data/nano/heldout.jsonl"
 
 enum { ANSWER_TOK = 220 };
 
@@ -46,14 +46,6 @@ static struct skill {
 };
 
 static bool all_cases;
-
-static const char *text_of(struct json_object *o, const char *key)
-{
-    struct json_object *v = NULL;
-    if (!json_object_object_get_ex(o, key, &v))
-        fail_msg("a case without \"%s\"", key);
-    return json_object_get_string(v);
-}
 
 /* What follows the reasoning. */
 static const char *answer_of(const char *text)
@@ -88,14 +80,15 @@ static bool is_right(struct json_object *c, const char *text)
 {
     struct json_object *check = NULL, *values = NULL;
     assert_true(json_object_object_get_ex(c, "check", &check));
-    const char *const kind = text_of(check, "kind"), *const answer = answer_of(text);
+    const char *const kind = heldout_text(check, "kind"), *const answer = answer_of(text);
     if (strcmp(kind, "number") == 0)
-        return last_number_is(answer, text_of(check, "value"));
+        return last_number_is(answer, heldout_text(check, "value"));
     if (strcmp(kind, "story") == 0)
-        return strstr(answer, text_of(check, "hero")) && strstr(answer, text_of(check, "thing"));
+        return strstr(answer, heldout_text(check, "hero"))
+            && strstr(answer, heldout_text(check, "thing"));
     if (json_object_object_get_ex(check, "values", &values))
         return contains_all(answer, values);
-    return strcmp(answer, answer_of(text_of(c, "reference"))) == 0;
+    return strcmp(answer, answer_of(heldout_text(c, "reference"))) == 0;
 }
 
 static int collect(void *ctx, const struct glim_event *ev)
@@ -131,9 +124,10 @@ static void answer(glim_model *m, const char *prompt, struct buf *out)
     glim_free(ids);
 }
 
-static void grade(glim_model *m, struct json_object *c)
+static void grade(void *ctx, struct json_object *c)
 {
-    const char *const name = text_of(c, "skill");
+    glim_model *const m = ctx;
+    const char *const name = heldout_text(c, "skill");
     struct skill *s = skills;
     while (s < skills + sizeof skills / sizeof *skills && strcmp(s->name, name) != 0)
         s++;
@@ -142,7 +136,7 @@ static void grade(glim_model *m, struct json_object *c)
         return;
     struct buf text;
     buf_init(&text);
-    answer(m, text_of(c, "prompt"), &text);
+    answer(m, heldout_text(c, "prompt"), &text);
     s->seen++;
     buf_addc(&text, 0);
     s->good += is_right(c, text.data);
@@ -156,17 +150,7 @@ static void test_skills(void **state)
     glim_model *m;
     if (glim_model_open(&m, MODEL, NULL, &e) != 0)
         fail_msg("%s", e.text);
-    FILE *const f = fopen(CASES, "r");
-    assert_non_null(f);
-    char *line = NULL;
-    for (size_t room = 0; getline(&line, &room, f) > 0;) {
-        struct json_object *const c = json_tokener_parse(line);
-        assert_non_null(c);
-        grade(m, c);
-        json_object_put(c);
-    }
-    free(line);
-    fclose(f);
+    heldout_each(grade, m);
     glim_model_close(m);
     bool enough = true;
     for (size_t i = 0; i < sizeof skills / sizeof *skills; i++) {
