@@ -2,8 +2,9 @@
 #include "kernels/x86/vec_avx2.h"
 
 #include "base/dtype.h"
+#include "kernels/x86/x86.h"
 
-enum { VECTORS = 4, PAIR = 2, HALVES = 1 };
+enum { VECTORS = 4, PAIR = 2, HALVES = 1, PART = 2 };
 
 /* n <= LANES weights of `bytes` each; AVX2 masks only loads of 32 bits. */
 INLINE __m128i some_weights(const uint8_t *p, size_t n, size_t bytes)
@@ -45,4 +46,4 @@ INLINE vfloat weights_at(enum dtype t, const uint8_t *row, size_t c, size_t n)
     }
 }
 
-#include "kernels/x86/float.h"
+#include "kernels/simd/float.h"

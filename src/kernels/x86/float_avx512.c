@@ -2,8 +2,9 @@
 #include "kernels/x86/vec_avx512.h"
 
 #include "base/dtype.h"
+#include "kernels/x86/x86.h"
 
-enum { VECTORS = 4, PAIR = 2, HALVES = 2 };
+enum { VECTORS = 4, PAIR = 2, HALVES = 2, PART = 4 };
 
 INLINE vfloat weights_at(enum dtype t, const uint8_t *row, size_t c, size_t n)
 {
@@ -29,4 +30,4 @@ INLINE vfloat weights_at(enum dtype t, const uint8_t *row, size_t c, size_t n)
     }
 }
 
-#include "kernels/x86/float.h"
+#include "kernels/simd/float.h"

@@ -2,21 +2,22 @@
  *
  *     y[t,r] = sum_c w[r,c] x[t,c]
  *
- * The skeleton of float_avx*.c, each of which includes it once, behind its vec_avx*.h,
+ * The skeleton of float_*.c of the levels, each of which includes it once, behind its vec_*.h,
  * weights_at(type, row, c, n): n <= LANES weights from column c on, 0 in the other lanes, F8
  * smaller by 2^8; and
  *
  *     PAIR, VECTORS   rows and vectors walked at once
  *     HALVES          registers a sum has: lane l of half h takes columns
  *                     (HALVES i + h) LANES + l in ascending i by fused multiply-add
+ *     PART            lanes of the transposed product in registers at once
  *
  * A sum does not know T or the row range, so both roles share it.
  */
-#ifndef GLIM_KERNELS_X86_FLOAT_H
-#define GLIM_KERNELS_X86_FLOAT_H
+#ifndef GLIM_KERNELS_SIMD_FLOAT_H
+#define GLIM_KERNELS_SIMD_FLOAT_H
 
 #include "kernels/ref/ref.h"
-#include "kernels/x86/x86.h"
+#include "kernels/simd/bits.h"
 
 enum { STEP = LANES * HALVES };
 
@@ -51,7 +52,7 @@ INLINE void span_times(enum dtype t, unsigned R, unsigned T, const uint8_t *cons
     size_t c = c0;
     for (; c1 - c >= STEP; c += STEP) {
         UNROLL for (unsigned i = 0; i < R; i++)
-            _mm_prefetch((const char *)row[i] + ahead + c * bytes, _MM_HINT_T0);
+            call_for(row[i] + ahead + c * bytes);
         UNROLL for (unsigned h = 0; h < HALVES; h++)
             lanes_times(t, R, T, row, scale, c + h * LANES, LANES, h, x, s);
     }
@@ -167,7 +168,7 @@ void LEVEL(floats_matmul)(float *y, size_t y_stride, const void *const *x, size_
 /* ---- the transposed product: lanes over rows ---- */
 
 /* Up to two vectors and two registers of columns against decoded rows w [n, cols]. */
-enum { PART = LANES / 4, SIDES = 2 };
+enum { SIDES = 2 };
 
 struct block_t {
     const float *w;
