@@ -1,5 +1,5 @@
-/* bits.h - what the levels of all architectures write often: loads at any address, halves, fields of
- * bits, calling for memory ahead.
+/* bits.h - what the levels of all architectures write often: loads at any address, halves, fields
+ * of bits, calling for memory ahead.
  */
 #ifndef GLIM_KERNELS_SIMD_BITS_H
 #define GLIM_KERNELS_SIMD_BITS_H
