@@ -69,6 +69,7 @@ INLINE void super_group(enum dtype t, unsigned R, unsigned T, const uint8_t *con
     UNROLL for (unsigned i = 0; i < R; i++) {
         scale[i] = min[i] = _mm256_setzero_si256();
         super_scales(t, p[i], &scale[i], &min[i]);
+        scale[i] = _mm256_slli_epi16(scale[i], 8);
         UNROLL for (unsigned v = 0; v < T; v++)
             sum[i][v] = int_zero();
     }
@@ -76,8 +77,8 @@ INLINE void super_group(enum dtype t, unsigned R, unsigned T, const uint8_t *con
         vint even[ROWS_AT_ONCE], odd[ROWS_AT_ONCE];
         UNROLL for (unsigned i = 0; i < R; i++) {
             const vint bytes = super_chunk(t, p[i], c), fold = fold_of(scale[i], c);
-            even[i] = mul_16(even_bytes(bytes), fold);
-            odd[i] = mul_16(odd_bytes(bytes), fold);
+            even[i] = even_bytes_times(bytes, fold);
+            odd[i] = odd_bytes_times(bytes, fold);
         }
         chunk_times(R, T, IN_PLACE, even, odd, x, g, c, sum);
     }

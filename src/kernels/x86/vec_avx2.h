@@ -38,6 +38,16 @@ INLINE void add_dot_16(vint *sum, vint a, vint b)
 INLINE vint even_bytes(vint v) { return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8); }
 INLINE vint odd_bytes(vint v) { return _mm256_srai_epi16(v, 8); }
 
+INLINE vint even_bytes_times(vint v, vint f)
+{
+    return _mm256_mulhi_epi16(_mm256_slli_epi16(v, 8), f);
+}
+
+INLINE vint odd_bytes_times(vint v, vint f)
+{
+    return _mm256_mulhi_epi16(_mm256_and_si256(v, _mm256_set1_epi16(-256)), f);
+}
+
 INLINE __m128i half_of(__m256i v, unsigned h)
 {
     return h ? _mm256_extracti128_si256(v, 1) : _mm256_castsi256_si128(v);

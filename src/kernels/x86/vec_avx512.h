@@ -37,6 +37,18 @@ INLINE void add_dot_16(vint *sum, vint a, vint b)
 INLINE vint even_bytes(vint v) { return _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8); }
 INLINE vint odd_bytes(vint v) { return _mm512_srai_epi16(v, 8); }
 
+/* The same times f / 2^8, where f has its low byte 0: a byte above eight zeros times f is 2^16 times
+ * the product, and fewer instructions. */
+INLINE vint even_bytes_times(vint v, vint f)
+{
+    return _mm512_mulhi_epi16(_mm512_slli_epi16(v, 8), f);
+}
+
+INLINE vint odd_bytes_times(vint v, vint f)
+{
+    return _mm512_mulhi_epi16(_mm512_and_si512(v, _mm512_set1_epi16(-256)), f);
+}
+
 /* Sixteen integers of 16 bits, those of register h of the 16/LANES it takes; without a sign. */
 INLINE vint widen_signed(__m256i v, unsigned h)
 {
