@@ -2,7 +2,7 @@
  *
  *     y[t,r] = sum over groups g of 256:  s[t,g] * (d_g * sum v q[t]) (- dmin_g * sum m sum16[t])
  *
- * The skeleton of decode_avx*.c, each of which includes it once, behind its blocks_avx*.h and
+ * The skeleton of decode_*_avx*.c, which include it through decode_avx*.h, behind blocks_avx*.h and
  *
  *     ROWS_AT_ONCE   rows walked together: x is loaded once for all of them
  *     VECTORS        vectors a pass takes, 4; more go over the rows again, which by then lie in the
@@ -16,12 +16,9 @@
 #ifndef GLIM_KERNELS_X86_DECODE_H
 #define GLIM_KERNELS_X86_DECODE_H
 
-enum { CHUNKS = PACK_GROUP / VEC_BYTES };
+#include "kernels/x86/decode_types.h"
 
-struct vectors { /* parts of the packed vectors of one pass */
-    const int16_t *q[VECTORS];
-    const float *scale[VECTORS], *sum[VECTORS];
-};
+enum { CHUNKS = PACK_GROUP / VEC_BYTES };
 
 /* What is added up for `ROWS_AT_ONCE` rows and `VECTORS` vectors. */
 struct sums {
@@ -178,29 +175,6 @@ INLINE void rows_pass(enum dtype t, bool super, size_t T, const uint8_t *const r
             rows_times(t, super, ROWS_OF_4, 4, row + i, ahead, cols, x, y + i);
 }
 
-static struct vectors vectors_at(const void *const *x, size_t T, size_t cols)
-{
-    const struct packed_at at = packed_layout(cols);
-    struct vectors v;
-    for (size_t i = 0; i < VECTORS; i++) {
-        const uint8_t *const p = x[i < T ? i : 0];
-        v.q[i] = (const int16_t *)(const void *)(p + at.q);
-        v.scale[i] = (const float *)(const void *)(p + at.scale);
-        v.sum[i] = (const float *)(const void *)(p + at.sum);
-    }
-    return v;
-}
-
-enum { PASSES = 16 }; /* more vectors than 64 come in several calls */
-
-struct call {
-    float *y;
-    size_t y_stride, T;
-    const struct matrix *w;
-    uint64_t r0, r1;
-    struct vectors pass[PASSES];
-};
-
 /* All vectors against rows r and r + 1, the last one twice where it is alone. */
 INLINE void rows_step(enum dtype t, bool super, const struct call *c, uint64_t r)
 {
@@ -225,57 +199,10 @@ INLINE void all_rows(enum dtype t, bool super, const struct call *c)
         rows_step(t, super, c, r);
 }
 
-#define FAMILY(name, type, super)                                                                  \
-    static void name(const struct call *c) { all_rows(type, super, c); }
-
-FAMILY(rows_q2_k, DT_Q2_K, true)
-FAMILY(rows_q3_k, DT_Q3_K, true)
-FAMILY(rows_q4_k, DT_Q4_K, true)
-FAMILY(rows_q5_k, DT_Q5_K, true)
-FAMILY(rows_q6_k, DT_Q6_K, true)
-FAMILY(rows_iq4_xs, DT_IQ4_XS, true)
-FAMILY(rows_iq3_s, DT_IQ3_S, true)
-FAMILY(rows_iq3_xxs, DT_IQ3_XXS, true)
-FAMILY(rows_iq2_s, DT_IQ2_S, true)
-FAMILY(rows_iq2_xs, DT_IQ2_XS, true)
-FAMILY(rows_iq2_xxs, DT_IQ2_XXS, true)
-FAMILY(rows_iq1_s, DT_IQ1_S, true)
-FAMILY(rows_iq1_m, DT_IQ1_M, true)
-FAMILY(rows_q4_0, DT_Q4_0, false)
-FAMILY(rows_q4_1, DT_Q4_1, false)
-FAMILY(rows_q5_0, DT_Q5_0, false)
-FAMILY(rows_q5_1, DT_Q5_1, false)
-FAMILY(rows_q8_0, DT_Q8_0, false)
-FAMILY(rows_iq4_nl, DT_IQ4_NL, false)
-FAMILY(rows_mxfp4, DT_MXFP4, false)
-FAMILY(rows_nvfp4, DT_NVFP4, false)
-
-typedef void rows_fn(const struct call *c);
-
-static rows_fn *const rows_of[DT_COUNT] = {
-    [DT_Q2_K] = rows_q2_k,   [DT_Q3_K] = rows_q3_k,     [DT_Q4_K] = rows_q4_k,
-    [DT_Q5_K] = rows_q5_k,   [DT_Q6_K] = rows_q6_k,     [DT_IQ4_XS] = rows_iq4_xs,
-    [DT_Q4_0] = rows_q4_0,   [DT_Q4_1] = rows_q4_1,     [DT_Q5_0] = rows_q5_0,
-    [DT_Q5_1] = rows_q5_1,   [DT_Q8_0] = rows_q8_0,     [DT_IQ4_NL] = rows_iq4_nl,
-    [DT_MXFP4] = rows_mxfp4, [DT_NVFP4] = rows_nvfp4,
-    [DT_IQ3_S] = rows_iq3_s,     [DT_IQ3_XXS] = rows_iq3_xxs, [DT_IQ2_S] = rows_iq2_s,
-    [DT_IQ2_XS] = rows_iq2_xs,   [DT_IQ2_XXS] = rows_iq2_xxs, [DT_IQ1_S] = rows_iq1_s,
-    [DT_IQ1_M] = rows_iq1_m,
-};
-
-bool LEVEL(blocks_known)(enum dtype t) { return rows_of[t] != NULL; }
-
-void LEVEL(blocks_decode)(float *y, size_t y_stride, const void *const *x, size_t T,
-                          const struct matrix *w, uint64_t r0, uint64_t r1)
-{
-    for (size_t first = 0; first < T; first += PASSES * VECTORS) {
-        struct call c = {.y = y + first * y_stride, .y_stride = y_stride, .w = w, .r0 = r0,
-                         .r1 = r1};
-        c.T = T - first < PASSES * VECTORS ? T - first : PASSES * VECTORS;
-        for (size_t v = 0; v < c.T; v += VECTORS)
-            c.pass[v / VECTORS] = vectors_at(x + first + v, c.T - v, (size_t)w->cols);
-        rows_of[w->type](&c);
-    }
-}
+/* The function of one type; each file makes those of a family (decode_types.h). */
+#define DECODE(name, type, super)                                                                  \
+    void LEVEL(rows_##name)(const struct call *c) { all_rows(type, super, c); }
+#define DECODE_SUPER(name, type) DECODE(name, type, true)
+#define DECODE_SMALL(name, type) DECODE(name, type, false)
 
 #endif

@@ -1,11 +1,3 @@
-/* decode_avx512.c - decode.h in 32 registers of 64 bytes.
- *
- * Bound by reading: a chunk of 64 weights costs some 8 instructions to unpack and 3 to 6 for each
- * vector, where memory gives a core some 6 to 9 bytes a cycle. It gives that only when asked early:
- * the next two rows are called for while these two are multiplied.
- */
-#include "kernels/x86/blocks_avx512.h"
-
-enum { VECTORS = 4, ROWS_AT_ONCE = 2, ROWS_OF_4 = 2, IN_PLACE = false };
-
-#include "kernels/x86/decode.h"
+/* decode_avx512.c - the products of few vectors at this level: decode_table.h. */
+#include "kernels/x86/decode_avx512.h"
+#include "kernels/x86/decode_table.h"

@@ -37,8 +37,8 @@ INLINE void add_dot_16(vint *sum, vint a, vint b)
 INLINE vint even_bytes(vint v) { return _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8); }
 INLINE vint odd_bytes(vint v) { return _mm512_srai_epi16(v, 8); }
 
-/* The same times f / 2^8, where f has its low byte 0: a byte above eight zeros times f is 2^16 times
- * the product, and fewer instructions. */
+/* The same times f / 2^8, where f has its low byte 0: a byte above eight zeros times f is 2^16
+ * times the product, and fewer instructions. */
 INLINE vint even_bytes_times(vint v, vint f)
 {
     return _mm512_mulhi_epi16(_mm512_slli_epi16(v, 8), f);
