@@ -63,7 +63,11 @@ typedef struct glim_tokenizer glim_tokenizer;
 
 /* ---- model ---- */
 
-enum glim_kv { GLIM_KV_F16, GLIM_KV_BF16, GLIM_KV_F32 };
+/* What a session keeps of a token: its latent (Q8: 8 bits, with a scale a block of 128; the part
+ * that holds the position keeps 16), and the indexer's keys, which are read again for every token
+ * (I8: 8 bits with one scale; AUTO: I8, but F32 with F32). */
+enum glim_kv { GLIM_KV_F16, GLIM_KV_BF16, GLIM_KV_F32, GLIM_KV_Q8 };
+enum glim_kv_index { GLIM_KV_INDEX_AUTO, GLIM_KV_INDEX_I8, GLIM_KV_INDEX_F16 };
 
 /* Where public implementations of the family disagree; 0 (or NULL) is the default given in
  * docs/model.md. */
@@ -166,6 +170,7 @@ struct glim_plan_request {
     uint64_t sessions;    /* 0 = 1 */
     enum glim_kv kv;
     double ram_gb_s, disk_gb_s; /* bandwidths to predict with; 0 = typical values (20 and 3) */
+    enum glim_kv_index kv_index;
 };
 #define GLIM_PLAN_REQUEST_INIT {.size = sizeof(struct glim_plan_request)}
 
@@ -236,6 +241,7 @@ struct glim_session_options {
     uint64_t chunk_tok;   /* prefill step; 0 = 256 */
     enum glim_kv kv;
     bool mtp;             /* keep the MTP layer's cache, for drafts; the model must have one */
+    enum glim_kv_index kv_index;
 };
 #define GLIM_SESSION_OPTIONS_INIT {.size = sizeof(struct glim_session_options)}
 

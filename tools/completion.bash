@@ -4,7 +4,7 @@ _glim_options() {
     local talk="--system --effort --no-think --no-reasoning --max-tokens -n --temp --top-p --top-k --min-p
         --repeat-penalty --presence-penalty --frequency-penalty --seed -s"
     local opens="--model -m --threads -t --no-pin --isa --quiet -q --help -h"
-    local cache="--ctx -c --kv"
+    local cache="--ctx -c --kv --kv-index"
     local compute="$cache --chunk --latent-eps --index-norm-eps --index-rope --index-hadamard --index-always
         --mtp-prenorm --moe-by-expert --expand"
     case $1 in
@@ -34,7 +34,8 @@ _glim() {
     fi
     case $before in
     --effort) mapfile -t COMPREPLY < <(compgen -W "default high max off" -- "$word") ;;
-    --kv) mapfile -t COMPREPLY < <(compgen -W "f16 bf16 f32" -- "$word") ;;
+    --kv) mapfile -t COMPREPLY < <(compgen -W "f16 bf16 f32 q8" -- "$word") ;;
+    --kv-index) mapfile -t COMPREPLY < <(compgen -W "auto i8 f16" -- "$word") ;;
     --isa) mapfile -t COMPREPLY < <(compgen -W "baseline neon avx2 avx512 amx" -- "$word") ;;
     --index-rope) mapfile -t COMPREPLY < <(compgen -W "config interleaved half" -- "$word") ;;
     --expand) mapfile -t COMPREPLY < <(compgen -W "auto off all" -- "$word") ;;

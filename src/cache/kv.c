@@ -8,12 +8,26 @@
 
 #include "base/util.h"
 
+static enum kv_type rope_type(const struct kv_layout *l)
+{
+    return l->type == KV_Q8 ? KV_F16 : l->type;
+}
+
+uint64_t kv_latent_bytes(const struct kv_layout *l)
+{
+    return kv_row_bytes(l->type, l->latent_dim) + kv_row_bytes(rope_type(l), l->rope_dim);
+}
+
+uint64_t kv_index_bytes(const struct kv_layout *l)
+{
+    return kv_row_bytes(l->index_type, l->index_dim);
+}
+
 uint64_t kv_bytes_per_token(const struct kv_layout *l)
 {
-    const uint64_t unit = kv_type_bytes(l->type);
     uint64_t bytes = 0;
     for (uint64_t i = 0; i < l->layers; i++)
-        bytes += (l->latent_dim + (l->index[i] ? l->index_dim : 0)) * unit;
+        bytes += kv_latent_bytes(l) + (l->index[i] ? kv_index_bytes(l) : 0);
     return bytes;
 }
 
@@ -33,9 +47,12 @@ int kv_init(struct kv *kv, const struct kv_layout *l, uint64_t capacity, struct 
 {
     *kv = (struct kv){
         .type = l->type,
+        .rope_type = rope_type(l),
+        .index_type = l->index_type,
         .layers = l->layers,
-        .latent_bytes = l->latent_dim * kv_type_bytes(l->type),
-        .index_bytes = l->index_dim * kv_type_bytes(l->type),
+        .rope_at = kv_row_bytes(l->type, l->latent_dim),
+        .latent_bytes = kv_latent_bytes(l),
+        .index_bytes = kv_index_bytes(l),
         .latent_at = mem_zalloc(l->layers, sizeof *kv->latent_at),
         .index_at = mem_zalloc(l->layers, sizeof *kv->index_at),
         .capacity = capacity,

@@ -1,8 +1,10 @@
 /* kv.h - what a conversation keeps per token: compressed attention state, and nothing else.
  *
  * Per layer a row [Rk | Dr] (normed latent, rotated rope key); on layers with an indexer also a row
- * [Di] (index key). GLM-5.2 at 16 bits: 78*576*2 + 21*128*2 = 95,232 bytes a token, and 1,408 more
- * for the MTP layer.
+ * [Di] (index key). Latent and index key have types of their own; the rope key has the latent's, or
+ * F16 behind a latent in Q8: its position is in it, which eight bits would blur.
+ *
+ * GLM-5.2 at 16 bits: 78*576*2 + 21*128*2 = 95,232 bytes a token, and 1,408 more for the MTP layer.
  *
  * Rows live in pages of KV_PAGE_TOK tokens; a page holds all layers of its tokens, each layer's
  * rows together.
@@ -27,15 +29,17 @@
 
 struct kv_layout {
     uint64_t layers;       /* the MTP layer's, if kept, is the last */
-    uint64_t latent_dim;   /* Rk + Dr */
+    uint64_t latent_dim;   /* Rk */
+    uint64_t rope_dim;     /* Dr */
     uint64_t index_dim;    /* Di */
     const uint8_t *index;  /* [layers] 1 = keeps index keys; borrowed while laying out */
-    enum kv_type type;
+    enum kv_type type, index_type;
 };
 
 struct kv {
-    enum kv_type type;
+    enum kv_type type, rope_type, index_type;
     uint64_t layers;
+    uint64_t rope_at;                   /* offset of the rope key in a latent row */
     uint64_t latent_bytes, index_bytes; /* of a row */
     uint64_t *latent_at, *index_at;     /* [layers] offsets in a page; index_at UINT64_MAX = none */
     uint64_t page_bytes;
@@ -45,6 +49,9 @@ struct kv {
     uint64_t mtp_length; /* the same for the MTP layer */
 };
 
+/* Bytes of a latent row with its rope key, and of an index key. */
+uint64_t kv_latent_bytes(const struct kv_layout *l);
+uint64_t kv_index_bytes(const struct kv_layout *l);
 uint64_t kv_bytes_per_token(const struct kv_layout *l);
 
 /* Address space for `capacity` tokens. */
@@ -59,13 +66,13 @@ static inline uint8_t *kv_page(const struct kv *kv, uint64_t pos)
     return kv->memory + pos / KV_PAGE_TOK * kv->page_bytes;
 }
 
-/* The row of token pos, [latent_dim] in kv->type. */
+/* The row of token pos: [Rk] in kv->type, and at kv->rope_at [Dr] in kv->rope_type. */
 static inline uint8_t *kv_latent(const struct kv *kv, uint64_t layer, uint64_t pos)
 {
     return kv_page(kv, pos) + kv->latent_at[layer] + pos % KV_PAGE_TOK * kv->latent_bytes;
 }
 
-/* The row of token pos, [index_dim] in kv->type; the layer must keep index keys. */
+/* The row of token pos, [Di] in kv->index_type; the layer must keep index keys. */
 static inline uint8_t *kv_index(const struct kv *kv, uint64_t layer, uint64_t pos)
 {
     return kv_page(kv, pos) + kv->index_at[layer] + pos % KV_PAGE_TOK * kv->index_bytes;

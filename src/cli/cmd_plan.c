@@ -105,8 +105,6 @@ static void plan_json(const struct glim_plan *p)
 
 int cmd_plan(const struct opts *o)
 {
-    static const enum glim_kv kv[] = {GLIM_KV_F16, GLIM_KV_BF16,
-                                      GLIM_KV_F32}; /* in the order of --kv's choices */
     glim_model *m;
     struct glim_error e;
     struct glim_plan p;
@@ -114,7 +112,8 @@ int cmd_plan(const struct opts *o)
     q.ram_bytes = o->ram_bytes;
     q.context_tok = o->ctx;
     q.sessions = o->sessions;
-    q.kv = kv[o->kv];
+    q.kv = (enum glim_kv)o->kv;
+    q.kv_index = (enum glim_kv_index)o->kv_index;
     q.ram_gb_s = isnan(o->ram_gb_s) ? 0 : o->ram_gb_s;
     q.disk_gb_s = isnan(o->disk_gb_s) ? 0 : o->disk_gb_s;
     if (model_open(o, &m, &e) != GLIM_OK)

@@ -63,7 +63,7 @@ static void show_sizes(const struct glim_model_info *i)
     row("weights", t);
     snprintf(t, sizeof t, "%s of weights", human_bytes(a, i->bytes_per_token));
     row("a token reads", t);
-    snprintf(t, sizeof t, "%s bytes a token, %s for %s tokens",
+    snprintf(t, sizeof t, "%s bytes a token at 16 bits, %s for %s tokens",
              human_count(a, i->cache_bytes_per_token),
              human_bytes(b, i->cache_bytes_per_token * i->context), human_count(c, i->context));
     row("cache", t);

@@ -114,12 +114,11 @@ int model_draft_count(const struct opts *o)
 int model_session(const struct opts *o, glim_model *m, uint64_t context_tok, glim_session **out,
                   struct glim_error *e)
 {
-    static const enum glim_kv kv[] = {GLIM_KV_F16, GLIM_KV_BF16,
-                                      GLIM_KV_F32}; /* in the order of --kv's choices */
     struct glim_session_options so = GLIM_SESSION_OPTIONS_INIT;
     so.context_tok = o->ctx ? o->ctx : context_tok;
     so.chunk_tok = o->chunk;
-    so.kv = kv[o->kv];
+    so.kv = (enum glim_kv)o->kv;
+    so.kv_index = (enum glim_kv_index)o->kv_index;
     so.mtp = o->mtp || model_drafts(o, m);
     return glim_session_new(out, m, &so, e);
 }

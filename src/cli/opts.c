@@ -118,8 +118,10 @@ static const struct opt table[] = {
     {"ctx", 'c', OPT_INT, GROUP_MODEL, COMPUTE | V(PLAN), "N", 1, MANY, AT(ctx),
      "room for this many tokens; ppl: the length of a window [8192; ppl 512; logits, bench: what "
      "is needed]"},
-    {"kv", 0, OPT_CHOICE, GROUP_MODEL, COMPUTE | V(PLAN), "f16|bf16|f32", 0, 0, AT(kv),
-     "type of the cache [f16]"},
+    {"kv", 0, OPT_CHOICE, GROUP_MODEL, COMPUTE | V(PLAN), "f16|bf16|f32|q8", 0, 0, AT(kv),
+     "type of the cache; q8 keeps 16 bits where a position is in it [f16]"},
+    {"kv-index", 0, OPT_CHOICE, GROUP_MODEL, COMPUTE | V(PLAN), "auto|i8|f16", 0, 0, AT(kv_index),
+     "type of the indexer's keys in it; auto: i8, but f32 with --kv f32 [auto]"},
     {"mtp", 0, OPT_CHOICE, GROUP_MODEL, DRAFTS, "auto|off|1|2|3|4|5", 0, 0, AT(drafts),
      "tokens that the draft layer guesses ahead: as many as pay, none, or always so many; the "
      "answer is the same [auto]"},

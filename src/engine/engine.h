@@ -92,9 +92,8 @@ int tokenizer_of_file(const struct tensorfile *f, const char *path, struct glim_
 void tokenizer_free(struct glim_tokenizer *t);
 /* The layout of a cache for this model. `index` is scratch of the caller, [MODEL_LAYERS_MAX +
  * 1]. */
-struct kv_layout cache_layout(const struct glim_model *m, bool mtp, enum kv_type type,
-                              uint8_t *index);
-enum kv_type kv_type_of(enum glim_kv kv);
+struct kv_layout cache_layout(const struct glim_model *m, bool mtp, enum glim_kv kv,
+                              enum glim_kv_index keys, uint8_t *index);
 
 /* session.c, for generate.c and speculate.c */
 

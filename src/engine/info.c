@@ -5,19 +5,32 @@
 #include "base/util.h"
 #include "engine/engine.h"
 
-enum kv_type kv_type_of(enum glim_kv kv)
+static enum kv_type latent_type(enum glim_kv kv)
 {
-    return kv == GLIM_KV_F32 ? KV_F32 : kv == GLIM_KV_BF16 ? KV_BF16 : KV_F16;
+    switch (kv) {
+    case GLIM_KV_F32: return KV_F32;
+    case GLIM_KV_BF16: return KV_BF16;
+    case GLIM_KV_Q8: return KV_Q8;
+    default: return KV_F16;
+    }
 }
 
-struct kv_layout cache_layout(const struct glim_model *m, bool mtp, enum kv_type type,
-                              uint8_t *index)
+static enum kv_type index_type(enum glim_kv kv, enum glim_kv_index keys)
+{
+    if (keys == GLIM_KV_INDEX_AUTO)
+        return kv == GLIM_KV_F32 ? KV_F32 : KV_I8;
+    return keys == GLIM_KV_INDEX_I8 ? KV_I8 : KV_F16;
+}
+
+struct kv_layout cache_layout(const struct glim_model *m, bool mtp, enum glim_kv kv,
+                              enum glim_kv_index keys, uint8_t *index)
 {
     const struct model_config *const c = &m->model.cfg;
     const uint64_t layers = c->layers + (mtp ? c->mtp_layers : 0);
     for (uint64_t i = 0; i < layers; i++)
         index[i] = c->index[i] == INDEX_FULL;
-    return (struct kv_layout){layers, c->kv_rank + c->rope_dim, c->index_dim, index, type};
+    return (struct kv_layout){layers, c->kv_rank, c->rope_dim, c->index_dim, index,
+                              latent_type(kv), index_type(kv, keys)};
 }
 
 static bool is_scale(const char *name)
@@ -229,9 +242,9 @@ int info_fill(struct glim_model *m, struct err *e)
     sum_groups(m);
     name_groups(m);
     uint8_t index[MODEL_LAYERS_MAX + 1];
-    const struct kv_layout without = cache_layout(m, false, KV_F16, index);
+    const struct kv_layout without = cache_layout(m, false, GLIM_KV_F16, GLIM_KV_INDEX_F16, index);
     m->info.cache_bytes_per_token = kv_bytes_per_token(&without);
-    const struct kv_layout with = cache_layout(m, true, KV_F16, index);
+    const struct kv_layout with = cache_layout(m, true, GLIM_KV_F16, GLIM_KV_INDEX_F16, index);
     m->info.mtp_cache_bytes_per_token = kv_bytes_per_token(&with) - m->info.cache_bytes_per_token;
     return GLIM_OK;
 }

@@ -21,7 +21,7 @@ static int cache_size(const struct glim_model *m, const struct glim_plan_request
                       struct glim_plan *out, struct err *e)
 {
     uint8_t index[MODEL_LAYERS_MAX + 1];
-    const struct kv_layout l = cache_layout(m, false, kv_type_of(q->kv), index);
+    const struct kv_layout l = cache_layout(m, false, q->kv, q->kv_index, index);
     out->cache_bytes_per_token = kv_bytes_per_token(&l);
     uint64_t tokens;
     if (!mul_u64(out->context_tok, out->sessions, &tokens)
@@ -41,7 +41,7 @@ static int draft_size(const struct glim_model *m, const struct glim_plan_request
     *bytes = 0;
     if (c->mtp_layers == 0)
         return GLIM_OK;
-    const struct kv_layout l = cache_layout(m, true, kv_type_of(q->kv), index);
+    const struct kv_layout l = cache_layout(m, true, q->kv, q->kv_index, index);
     uint64_t of_one;
     if (!mul_u64(p->context_tok, kv_bytes_per_token(&l) - p->cache_bytes_per_token, &of_one)
         || !add_u64(of_one, session_draft_bytes(c, CHUNK_DEFAULT), &of_one)
@@ -57,12 +57,12 @@ static uint64_t cache_read_per_token(const struct glim_model *m, const struct gl
                                      uint64_t context)
 {
     const struct model_config *const c = &m->model.cfg;
-    const uint64_t unit = kv_type_bytes(kv_type_of(q->kv));
+    uint8_t index[MODEL_LAYERS_MAX + 1];
+    const struct kv_layout l = cache_layout(m, false, q->kv, q->kv_index, index);
     const uint64_t attended = min_u64(context, c->index_topk);
     const uint64_t scanned = context > c->index_topk ? context : 0;
-    return (c->layers * attended * (c->kv_rank + c->rope_dim)
-            + config_full_layers(c) * scanned * c->index_dim)
-           * unit;
+    return c->layers * attended * kv_latent_bytes(&l)
+           + config_full_layers(c) * scanned * kv_index_bytes(&l);
 }
 
 static void fill_items(const struct glim_model *m, const struct glim_plan_request *q,

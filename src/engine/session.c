@@ -74,7 +74,7 @@ static int init(struct glim_session *s, const struct glim_session_options *o, st
     s->rows = rows_of(s->chunk, s->mtp);
     draft_init(&s->policy);
     uint8_t index[MODEL_LAYERS_MAX + 1];
-    const struct kv_layout l = cache_layout(s->model, s->mtp, kv_type_of(o->kv), index);
+    const struct kv_layout l = cache_layout(s->model, s->mtp, o->kv, o->kv_index, index);
     if (kv_init(&s->kv, &l, context, e) != 0
         || forward_init(&s->forward, &s->model->model, s->model->pool, s->rows, context, e) != 0)
         return e->code;

@@ -18,9 +18,13 @@ void kernels_init(struct kernels *k, enum cpu_level max)
 #endif
 }
 
-size_t kv_type_bytes(enum kv_type t)
+size_t kv_row_bytes(enum kv_type t, size_t n)
 {
-    static const size_t bytes[KV_TYPE_COUNT] = {[KV_F32] = 4, [KV_F16] = 2, [KV_BF16] = 2};
     assert((unsigned)t < KV_TYPE_COUNT);
-    return bytes[t];
+    switch (t) {
+    case KV_F32: return 4 * n;
+    case KV_Q8: return n + sizeof(float) * ((n + KV_BLOCK - 1) / KV_BLOCK);
+    case KV_I8: return n + sizeof(float) * (n > 0);
+    default: return 2 * n;
+    }
 }

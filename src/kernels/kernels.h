@@ -40,11 +40,17 @@ enum { KERNEL_LANES = 16 };
 /* The role decides which summation a row goes through; all row counts of a role give equal bits. */
 enum kernel_role { ROLE_PREFILL, ROLE_DECODE };
 
-/* Element types of cached rows. */
-enum kv_type { KV_F32, KV_F16, KV_BF16, KV_TYPE_COUNT };
+/* Types of cached rows: elements, or blocks of signed bytes with a scale. Q8: blocks of KV_BLOCK
+ * elements, the last one as long as what is left; I8: one block, whatever its length.
+ *
+ *     f32 s | i8 v[n]      s = max|x| / 127,  v = x (127 / max|x|) to nearest, ties to even
+ *
+ * s and all v are 0 where s would be subnormal; s is NaN (v 0) if x has a NaN or an infinity. */
+enum kv_type { KV_F32, KV_F16, KV_BF16, KV_Q8, KV_I8, KV_TYPE_COUNT };
+enum { KV_BLOCK = 128, KV_BYTE_MAX = 127 };
 
-/* Queries that attend to the same rows. A row is elements of one type: its first Dk are the key,
- * Dv from v_at on the value; the two may overlap, as they do in a latent cache. */
+/* Queries that attend to the same rows. A row's first Dk elements are the key, Dv from v_at on the
+ * value; the two may overlap, as they do in a latent cache. */
 struct attend {
     const float *q; /* M vectors of Dk, q_stride apart */
     size_t M, q_stride;
@@ -53,6 +59,7 @@ struct attend {
     size_t Dk, v_at, Dv;
     enum kv_type type;
     float scale;
+    size_t split; /* KV_Q8: a row's elements from here on are F16, behind the bytes of the others */
 };
 
 struct kernels {
@@ -112,14 +119,16 @@ struct kernels {
      * position wins. k <= n < 2^31; -0 equals +0; NaN counts as the smallest. scratch: [n]. */
     void (*topk)(int32_t *idx, size_t k, const float *s, size_t n, float *scratch);
 
-    /* Cached rows; kv_store rounds to nearest, ties to even, and keeps NaN a NaN. */
+    /* Cached rows; kv_store rounds to nearest, ties to even, and keeps NaN a NaN. kv_load may take
+     * the first n elements of a longer row. */
     void (*kv_store)(void *dst, const float *x, size_t n, enum kv_type t);
     void (*kv_load)(float *y, const void *src, size_t n, enum kv_type t);
 
     /* Indexer: s[t*s_stride + i] = sum_h w[t,h] * relu(scale * <q[t,h,:], k_i>), where k_i is
-     * row[i] ([Di] in type kt). q [T,Hi,Di], w [T,Hi], row [n].
-     * scratch: index_bytes(Di), at a multiple of 64. */
-    size_t (*index_bytes)(size_t Di);
+     * row[i] ([Di] in type kt). q [T,Hi,Di], w [T,Hi], row [n]. I8 keys meet queries that are
+     * rounded like them, each head to one block; the products of bytes are exact.
+     * scratch: index_bytes(T, Hi, Di), at a multiple of 64. */
+    size_t (*index_bytes)(size_t T, size_t Hi, size_t Di);
     void (*index_score)(float *s, size_t s_stride, const float *q, const float *w, size_t T,
                         const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
                         enum kv_type kt, void *scratch);
@@ -143,6 +152,7 @@ void kernels_init(struct kernels *k, enum cpu_level max);
 void kernels_ref(struct kernels *k);         /* everything */
 void kernels_ref_dequant(struct kernels *k); /* its dequant entries */
 
-size_t kv_type_bytes(enum kv_type t);
+/* Of n elements of a row, n of a last block included. */
+size_t kv_row_bytes(enum kv_type t, size_t n);
 
 #endif

@@ -115,6 +115,7 @@ static void attend_absorbed(const struct job *j, size_t t, const float *u, float
                              .v_at = 0,
                              .Dv = c->kv_rank,
                              .type = kv->type,
+                             .split = c->kv_rank,
                              .scale = j->scale};
     f->m->kernels.attend(o, c->kv_rank, &a, s->attend);
 }
@@ -193,10 +194,9 @@ static void expand_head(const struct job *j, size_t h, const struct kv *kv, stru
                   s->wrow);
     }
     expand_value(j, h, f->lat_in.row, n, s->expanded + key, dim, s);
-    const size_t rope_at = c->kv_rank * kv_type_bytes(kv->type);
     for (size_t i = 0; i < n; i++)
-        k->kv_load(s->expanded + i * dim + c->nope_dim, kv_latent(kv, j->layer, i) + rope_at,
-                   c->rope_dim, kv->type);
+        k->kv_load(s->expanded + i * dim + c->nope_dim, kv_latent(kv, j->layer, i) + kv->rope_at,
+                   c->rope_dim, kv->rope_type);
 }
 
 /* Rows [t, end) that attend to everything before them, or one row with its list. */

@@ -43,7 +43,7 @@ static void finish_row(void *ctx, size_t t, int worker)
     k->rope(key, row_cs(f, t), c->rope_dim, c->index_interleaved);
     if (c->knobs.index_hadamard)
         k->hadamard(key, c->index_dim);
-    k->kv_store(kv_index(r->kv, j->layer, r->pos), key, c->index_dim, r->kv->type);
+    k->kv_store(kv_index(r->kv, j->layer, r->pos), key, c->index_dim, r->kv->index_type);
 
     const float scale = (float)(1.0 / sqrt((double)c->index_heads));
     for (uint64_t h = 0; h < c->index_heads && !j->keys_only; h++) {
@@ -104,8 +104,8 @@ static void pick_rows(const struct job *j, size_t t, size_t T, struct scratch *s
             s->ptr[i] = kv_index(kv, j->layer, first + i);
         f->m->kernels.index_score(s->score, INDEX_KEYS, f->qi + t * c->index_heads * c->index_dim,
                                   f->wi + t * c->index_heads, T, s->ptr, n, c->index_heads,
-                                  c->index_dim, (float)(1.0 / sqrt((double)c->index_dim)), kv->type,
-                                  s->index);
+                                  c->index_dim, (float)(1.0 / sqrt((double)c->index_dim)),
+                                  kv->index_type, s->index);
         for (size_t i = 0; i < T; i++) {
             const uint64_t own = f->row[t + i].pos + 1;
             if (first < own)

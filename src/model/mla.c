@@ -85,7 +85,9 @@ static void finish_row(void *ctx, size_t t, int worker)
     float *const a = f->a + t * (c->kv_rank + c->rope_dim);
     k->rmsnorm(a, a, f->m->layer[j->layer].kv_a_norm, c->kv_rank, (float)c->latent_eps);
     k->rope(a + c->kv_rank, row_cs(f, t), c->rope_dim, c->rope_interleaved);
-    k->kv_store(kv_latent(r->kv, j->layer, r->pos), a, c->kv_rank + c->rope_dim, r->kv->type);
+    uint8_t *const row_at = kv_latent(r->kv, j->layer, r->pos);
+    k->kv_store(row_at, a, c->kv_rank, r->kv->type);
+    k->kv_store(row_at + r->kv->rope_at, a + c->kv_rank, c->rope_dim, r->kv->rope_type);
     if (!j->keys_only)
         rope_queries(f, t, 0, c->heads);
 }

@@ -104,7 +104,7 @@ static struct scratch take_scratch(struct forward *f, uint64_t *n)
     s.o = take(f, n, pairs * c->kv_rank, F);
     s.acc = take(f, n, KERNEL_LANES * max_u64(c->kv_rank, c->nope_dim), sizeof(double));
     s.attend = take(f, n, 1, k->attend_bytes(dim, S));
-    s.index = take(f, n, 1, k->index_bytes(c->index_dim));
+    s.index = take(f, n, 1, k->index_bytes(INDEX_ROWS, c->index_heads, c->index_dim));
     s.ptr = take(f, n, S, sizeof *s.ptr);
     s.seen = take(f, n, max_u64(f->rows_max, ABSORB_HEADS), sizeof *s.seen);
     s.expanded = take(f, n, f->expand_max * (key + c->v_dim), F);

@@ -76,7 +76,8 @@ static int keep(void *ctx, size_t index, const float *logits, const float *mtp)
     return 0;
 }
 
-static struct scores score(glim_model *m, const struct conversation *c)
+static struct scores score(glim_model *m, const struct conversation *c, enum glim_kv kv,
+                           enum glim_kv_index keys)
 {
     struct glim_error e;
     glim_session *s;
@@ -85,7 +86,8 @@ static struct scores score(glim_model *m, const struct conversation *c)
     struct scores out = {.room = c->n, .vocab = glim_model_info(m)->vocab};
     out.logit = calloc(out.room * out.vocab, sizeof *out.logit);
     assert_non_null(out.logit);
-    so.kv = GLIM_KV_F32;
+    so.kv = kv;
+    so.kv_index = keys;
     assert_int_equal(glim_session_new(&s, m, &so, &e), 0);
     a.tokens = c->ids;
     a.n = c->n;
@@ -129,53 +131,105 @@ static glim_model *open_at(const char *level)
     return m;
 }
 
-static void compare(const char *level, const struct conversation *c, const struct scores *want,
-                    size_t n)
+/* Everything that the comparisons start from: the conversations' logits with an f32 cache. */
+struct baseline {
+    struct conversations all;
+    struct scores want[CONVERSATIONS_MAX];
+};
+
+static void baseline_init(struct baseline *b, glim_model *m)
 {
-    glim_model *const m = open_at(level);
-    double kl = 0;
-    size_t rows = 0, same = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct scores got = score(m, &c[i]);
+    b->all = (struct conversations){.m = m};
+    heldout_each(take, &b->all);
+    for (size_t i = 0; i < b->all.n; i++)
+        b->want[i] = score(m, &b->all.c[i], GLIM_KV_F32, GLIM_KV_INDEX_AUTO);
+}
+
+static void baseline_deinit(struct baseline *b)
+{
+    for (size_t i = 0; i < b->all.n; i++) {
+        glim_free(b->all.c[i].ids);
+        free(b->want[i].logit);
+    }
+}
+
+struct difference {
+    double kl, same; /* mean over all tokens; share of tokens with the same likeliest next one */
+};
+
+static struct difference compare(glim_model *m, enum glim_kv kv, enum glim_kv_index keys,
+                                 const struct baseline *b)
+{
+    struct difference d = {0, 0};
+    size_t rows = 0;
+    for (size_t i = 0; i < b->all.n; i++) {
+        struct scores got = score(m, &b->all.c[i], kv, keys);
         for (size_t t = 0; t < got.n; t++, rows++) {
-            const float *const p = want[i].logit + t * got.vocab;
+            const float *const p = b->want[i].logit + t * got.vocab;
             const float *const q = got.logit + t * got.vocab;
-            kl += divergence(p, q, got.vocab);
-            same += sample_argmax(p, got.vocab) == sample_argmax(q, got.vocab);
+            d.kl += divergence(p, q, got.vocab);
+            d.same += sample_argmax(p, got.vocab) == sample_argmax(q, got.vocab);
         }
         free(got.logit);
     }
-    glim_model_close(m);
-    printf("%-8s %zu tokens: mean KL %.2g, same first %.2f %%\n", level, rows, kl / (double)rows,
-           100 * (double)same / (double)rows);
     assert_true(rows > 400);
-    assert_true(kl / (double)rows <= KL_MAX);
-    assert_true((double)same / (double)rows >= SAME_MIN);
+    d.kl /= (double)rows;
+    d.same /= (double)rows;
+    return d;
 }
 
 static void test_levels(void **state)
 {
     (void)state;
-    struct scores want[CONVERSATIONS_MAX];
-    glim_model *const ref = open_at("baseline");
-    struct conversations all = {.m = ref};
-    heldout_each(take, &all);
-    const struct conversation *const c = all.c;
-    const size_t n = all.n;
-    for (size_t i = 0; i < n; i++)
-        want[i] = score(ref, &c[i]);
-    glim_model_close(ref);
-    for (int l = CPU_BASELINE + 1; l <= (int)cpu_detect(); l++)
-        if (cpu_has((enum cpu_level)l))
-            compare(cpu_level_name((enum cpu_level)l), c, want, n);
-    for (size_t i = 0; i < n; i++) {
-        glim_free(c[i].ids);
-        free(want[i].logit);
+    struct baseline b;
+    glim_model *m = open_at("baseline");
+    baseline_init(&b, m);
+    glim_model_close(m);
+    for (int l = CPU_BASELINE + 1; l <= (int)cpu_detect(); l++) {
+        if (!cpu_has((enum cpu_level)l))
+            continue;
+        m = open_at(cpu_level_name((enum cpu_level)l));
+        const struct difference d = compare(m, GLIM_KV_F32, GLIM_KV_INDEX_AUTO, &b);
+        glim_model_close(m);
+        printf("%-8s mean KL %.2g, same first %.2f %%\n", cpu_level_name((enum cpu_level)l), d.kl,
+               100 * d.same);
+        assert_true(d.kl <= KL_MAX);
+        assert_true(d.same >= SAME_MIN);
     }
+    baseline_deinit(&b);
+}
+
+/* What the types of the cache cost against f32: stated, and bounded so that a change shows. */
+static void test_cache_types(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum glim_kv kv;
+        enum glim_kv_index keys;
+    } types[] = {
+        {"f16, keys f16", GLIM_KV_F16, GLIM_KV_INDEX_F16},
+        {"f16, keys i8", GLIM_KV_F16, GLIM_KV_INDEX_AUTO},
+        {"bf16, keys i8", GLIM_KV_BF16, GLIM_KV_INDEX_AUTO},
+        {"q8, keys f16", GLIM_KV_Q8, GLIM_KV_INDEX_F16},
+        {"q8, keys i8", GLIM_KV_Q8, GLIM_KV_INDEX_AUTO},
+    };
+    struct baseline b;
+    glim_model *const m = open_at(NULL);
+    baseline_init(&b, m);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const struct difference d = compare(m, types[i].kv, types[i].keys, &b);
+        printf("cache %-14s mean KL %.2g, same first %.2f %%\n", types[i].name, d.kl,
+               100 * d.same);
+        assert_true(d.kl <= KL_MAX);
+    }
+    baseline_deinit(&b);
+    glim_model_close(m);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_levels)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_levels),
+                                       cmocka_unit_test(test_cache_types)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

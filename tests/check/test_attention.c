@@ -1,159 +1,54 @@
-/* test_attention.c - cached rows and what reads them: conversions by search among all values,
- * scores and attention against naive sums in long double.
+/* test_attention.c - what reads cached rows: scores and attention against naive sums in long
+ * double.
  */
 #include "util/check.h"
 
-static const enum kv_type kinds[] = {KV_F32, KV_F16, KV_BF16};
-
-/* ---- conversions ---- */
-static double f16_value(unsigned h)
-{
-    const double sign = h & 0x8000 ? -1 : 1;
-    const int e = (int)(h >> 10 & 31), m = (int)(h & 1023);
-    if (e == 31)
-        return m ? NAN : sign * INFINITY;
-    return sign * (e ? ldexp(1024 + m, e - 25) : ldexp(m, -24));
-}
-
-static double bf16_value(unsigned h)
-{
-    const uint32_t bits = (uint32_t)h << 16;
-    float v;
-    memcpy(&v, &bits, sizeof v);
-    return (double)v;
-}
-
-/* The pattern (of positive numbers, in order up to `inf`) nearest to v >= 0, ties to even; infinity
- * stands for the next power of two. */
-static unsigned nearest(double v, unsigned inf, double (*value)(unsigned))
-{
-    unsigned low = 0, high = inf;
-    while (high - low > 1) {
-        const unsigned mid = (low + high) / 2;
-        *(value(mid) <= v ? &low : &high) = mid;
-    }
-    const double above = high == inf ? 2 * value(inf - 1) - value(inf - 2) : value(high);
-    if (v >= above)
-        return inf;
-    const double down = v - value(low), up = above - v;
-    return down < up || (down == up && low % 2 == 0) ? low : high;
-}
-
-static unsigned stored_bits(struct check *c, float x, enum kv_type t)
-{
-    uint8_t two[2];
-    c->k.kv_store(two, &x, 1, t);
-    return two[0] | (unsigned)two[1] << 8;
-}
-
-static void rounds_right(struct check *c, float x, enum kv_type t)
-{
-    const unsigned inf = t == KV_F16 ? 0x7c00 : 0x7f80;
-    const unsigned got = stored_bits(c, x, t), sign = signbit(x) ? 0x8000 : 0;
-    if (isnan(x)) {
-        assert_true((got & 0x7fff) > inf);
-        return;
-    }
-    const unsigned want = sign | (isinf(x) ? inf : nearest(fabs((double)x), inf,
-                                                           t == KV_F16 ? f16_value : bf16_value));
-    if (got != want)
-        fail_msg("kv_store type %d: %a becomes 0x%04x, expected 0x%04x", (int)t, (double)x, got,
-                 want);
-}
-
-/* Every 16-bit pattern, and halfway between it and the next, and that a little off. */
-static void check_store(struct check *c)
-{
-    for (unsigned h = 0; h < 0x10000; h++)
-        for (size_t i = 1; i < COUNT_OF(kinds); i++) {
-            double (*const value)(unsigned) = kinds[i] == KV_F16 ? f16_value : bf16_value;
-            const float x = (float)value(h);
-            const float half = (float)((value(h) + value(h + 1 < 0x10000 ? h + 1 : h)) / 2);
-            rounds_right(c, x, kinds[i]);
-            rounds_right(c, half, kinds[i]);
-            rounds_right(c, nextafterf(half, 0), kinds[i]);
-            rounds_right(c, nextafterf(half, INFINITY), kinds[i]);
-        }
-    for (int i = 0; i < 100000; i++) {
-        const uint32_t bits = (uint32_t)rng_u64(&c->rng);
-        float x;
-        memcpy(&x, &bits, sizeof x);
-        rounds_right(c, x, KV_F16);
-        rounds_right(c, x, KV_BF16);
-    }
-    const uint32_t quiet_me = 0x7f800001; /* the payload is lost with the lower half */
-    float nan;
-    memcpy(&nan, &quiet_me, sizeof nan);
-    rounds_right(c, nan, KV_F16);
-    rounds_right(c, nan, KV_BF16);
-}
-
-static void check_load(struct check *c)
-{
-    for (unsigned h = 0; h < 0x10000; h++) {
-        const uint8_t two[2] = {(uint8_t)(h & 255), (uint8_t)(h >> 8)};
-        float y;
-        c->k.kv_load(&y, two, 1, KV_F16);
-        const float f16 = (float)f16_value(h), bf16 = (float)bf16_value(h);
-        check_same("f16", h, &y, &f16, 1);
-        c->k.kv_load(&y, two, 1, KV_BF16);
-        check_same("bf16", h, &y, &bf16, 1);
-    }
-}
-
-/* Any length at any byte: what went in comes out, f32 unchanged. */
-static void check_rows(struct check *c)
-{
-    for (size_t n = 0; n <= 600; n += n < 130 ? 1 : 223)
-        for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-            const float *const x = check_random(c, n, 6);
-            uint8_t *const row = check_bytes(c, n * kv_type_bytes(kinds[i]));
-            float *const y = check_f32(c, n), *const again = check_f32(c, n);
-            c->k.kv_store(row, x, n, kinds[i]);
-            c->k.kv_load(y, row, n, kinds[i]);
-            if (kinds[i] == KV_F32)
-                check_same("f32 row", n, y, x, n);
-            c->k.kv_store(row, y, n, kinds[i]);
-            c->k.kv_load(again, row, n, kinds[i]);
-            check_same("row stored twice", n, again, y, n);
-            check_release(c, "cached row");
-        }
-}
+static const enum kv_type kinds[] = {KV_F32, KV_F16, KV_BF16, KV_Q8, KV_I8};
 
 /* ---- cached rows with known values ---- */
 struct rows {
     const void **at; /* [n], caller frees */
     float *values;   /* [n, dim] as loaded */
-    size_t n, dim;
+    size_t n, dim, split; /* Q8: elements from `split` on are F16 */
     enum kv_type t;
 };
+
+static void store_row(const struct rows *r, size_t i, const float *x)
+{
+    struct kernels ref;
+    kernels_ref(&ref);
+    uint8_t *const p = (uint8_t *)r->at[i], *const tail = p + kv_row_bytes(r->t, r->split);
+    float *const y = r->values + i * r->dim;
+    ref.kv_store(p, x, r->split, r->t);
+    ref.kv_load(y, p, r->split, r->t);
+    ref.kv_store(tail, x + r->split, r->dim - r->split, KV_F16);
+    ref.kv_load(y + r->split, tail, r->dim - r->split, KV_F16);
+}
 
 /* Rows lie in one guarded block, in random order, at any byte. */
 static struct rows random_rows(struct check *c, size_t n, size_t dim, enum kv_type t)
 {
-    struct kernels ref;
-    kernels_ref(&ref);
-    const size_t bytes = dim * kv_type_bytes(t) + rng_below(&c->rng, 4);
+    struct rows r = {calloc(n + 1, sizeof *r.at), check_f32(c, n * dim), n, dim, dim, t};
+    if (t == KV_Q8)
+        r.split = rng_below(&c->rng, dim + 1);
+    const size_t bytes =
+        kv_row_bytes(t, r.split) + 2 * (dim - r.split) + rng_below(&c->rng, 4);
     uint8_t *const block = check_bytes(c, n * bytes);
     const float *const x = check_random(c, n * dim, 2);
-    struct rows r = {calloc(n + 1, sizeof *r.at), check_f32(c, n * dim), n, dim, t};
     const size_t first = rng_below(&c->rng, n + 1);
     for (size_t i = 0; i < n; i++) {
-        uint8_t *const p = block + (i + first) % n * bytes;
-        ref.kv_store(p, x + i * dim, dim, t);
-        ref.kv_load(r.values + i * dim, p, dim, t);
-        r.at[i] = p;
+        r.at[i] = block + (i + first) % n * bytes;
+        store_row(&r, i, x + i * dim);
     }
     return r;
 }
 
-/* Overwrites one value of a row; the block that rows lie in is ours. */
-static void set_value(const struct rows *r, size_t i, size_t at, float v)
+/* Overwrites one value of a row (and rounds the others again, by its block's new scale). */
+static void set_value(struct check *c, const struct rows *r, size_t i, size_t at, float v)
 {
-    struct kernels ref;
-    kernels_ref(&ref);
-    ref.kv_store((uint8_t *)r->at[i] + at * kv_type_bytes(r->t), &v, 1, r->t);
-    r->values[i * r->dim + at] = v;
+    float *const x = check_copy(c, r->values + i * r->dim, r->dim);
+    x[at] = v;
+    store_row(r, i, x);
 }
 
 static long double dot_of(const float *a, const float *b, size_t n, long double *abs_sum)
@@ -167,6 +62,9 @@ static long double dot_of(const float *a, const float *b, size_t n, long double 
 }
 
 /* ---- indexer ---- */
+typedef void index_one_fn(const struct check *c, const struct rows *k, const float *q,
+                          const float *w, size_t Hi, float scale, size_t i, float got);
+
 static void index_one(const struct check *c, const struct rows *k, const float *q, const float *w,
                       size_t Hi, float scale, size_t i, float got)
 {
@@ -182,6 +80,34 @@ static void index_one(const struct check *c, const struct rows *k, const float *
     check_close("index_score", k->dim, i, got, want, tol + check_sum_bound(c, want, sum, Hi));
 }
 
+/* The same of blocks: products of bytes are exact. */
+static void index_bytes_one(const struct check *c, const struct rows *k, const float *q,
+                            const float *w, size_t Hi, float scale, size_t i, float got)
+{
+    struct kernels ref;
+    float s, key;
+    uint8_t head[sizeof(float) + 129];
+    const uint8_t *const row = k->at[i];
+    long double want = 0, sum = 0;
+    kernels_ref(&ref);
+    assert_true(k->dim <= 129);
+    memcpy(&key, row, sizeof key);
+    for (size_t h = 0; h < Hi; h++) {
+        int dot = 0;
+        ref.kv_store(head, q + h * k->dim, k->dim, KV_I8);
+        memcpy(&s, head, sizeof s);
+        for (size_t d = 0; d < k->dim; d++)
+            dot += (int8_t)head[sizeof s + d] * (int8_t)row[sizeof key + d];
+        const long double scales = (long double)scale * (long double)s * (long double)key;
+        const long double part = dot > 0 ? (long double)w[h] * scales * dot : 0;
+        want += part;
+        sum += fabsl(part);
+    }
+    const long double factors = c->ref ? 0 : 4 * 0x1p-24L * sum; /* of w, s, scale and key */
+    check_close("index_score of bytes", k->dim, i, got, want,
+                factors + check_sum_bound(c, want, sum, Hi));
+}
+
 /* T rows of queries against n keys; the last alone, and against each key alone, gives its bits. */
 static void index_case(struct check *c, size_t T, size_t n, size_t Hi, size_t Di, enum kv_type t)
 {
@@ -189,12 +115,13 @@ static void index_case(struct check *c, size_t T, size_t n, size_t Hi, size_t Di
     const float *const q = check_random(c, T * Hi * Di, 2), *const w = check_random(c, T * Hi, 2);
     const size_t stride = n + rng_below(&c->rng, 3);
     float *const s = check_f32(c, T * stride), *const again = check_f32(c, n);
-    void *const scratch = check_scratch(c, c->k.index_bytes(Di));
+    void *const scratch = check_scratch(c, c->k.index_bytes(T, Hi, Di));
     const float scale = 1.0f / sqrtf((float)Di);
+    index_one_fn *const one = t == KV_I8 ? index_bytes_one : index_one;
     c->k.index_score(s, stride, q, w, T, k.at, n, Hi, Di, scale, t, scratch);
     for (size_t r = 0; r < T; r++)
         for (size_t i = 0; i < n; i++)
-            index_one(c, &k, q + r * Hi * Di, w + r * Hi, Hi, scale, i, s[r * stride + i]);
+            one(c, &k, q + r * Hi * Di, w + r * Hi, Hi, scale, i, s[r * stride + i]);
     const float *const last_q = q + (T - 1) * Hi * Di, *const last_w = w + (T - 1) * Hi;
     for (size_t i = 0; i < n; i++)
         c->k.index_score(again + i, 1, last_q, last_w, 1, k.at + i, 1, Hi, Di, scale, t, scratch);
@@ -203,28 +130,40 @@ static void index_case(struct check *c, size_t T, size_t n, size_t Hi, size_t Di
     check_release(c, "index_score");
 }
 
-/* A NaN in a key shows in its score and in no other. */
-static void index_poison(struct check *c)
+/* A NaN in a key shows in its score and in no other; one in a query or weight in all of its row. */
+static void index_poison(struct check *c, enum kv_type t)
 {
-    float key[2][4] = {{1, 2, 3, 4}, {1, NAN, 3, 4}}, s[2];
-    const float q[8] = {1, 1, 1, 1, -1, -1, -1, -1}, w[2] = {1, -1};
-    const void *const row[2] = {key[0], key[1]};
-    void *const scratch = check_scratch(c, c->k.index_bytes(4));
-    c->k.index_score(s, 2, q, w, 1, row, 2, 2, 4, 0.5f, KV_F32, scratch);
-    assert_true(s[0] == 5 && isnan(s[1]));
+    const float key[2][4] = {{1, 2, 3, 4}, {1, NAN, 3, 4}};
+    float q[8] = {1, 1, 1, 1, -1, -1, -1, -1}, w[2] = {1, -1}, s[2];
+    uint8_t stored[2][16];
+    const void *const row[2] = {stored[0], stored[1]};
+    void *const scratch = check_scratch(c, c->k.index_bytes(1, 2, 4));
+    for (size_t i = 0; i < 2; i++)
+        c->k.kv_store(stored[i], key[i], 4, t);
+    c->k.index_score(s, 2, q, w, 1, row, 2, 2, 4, 0.5f, t, scratch);
+    assert_true(fabsf(s[0] - 5) < 0.05f && isnan(s[1]));
+    q[2] = INFINITY;
+    c->k.index_score(s, 2, q, w, 1, row, 2, 2, 4, 0.5f, t, scratch);
+    assert_true(!isfinite(s[0]));
+    q[2] = 1;
+    w[1] = NAN;
+    c->k.index_score(s, 2, q, w, 1, row, 2, 2, 4, 0.5f, t, scratch);
+    assert_true(isnan(s[0]));
     check_release(c, "index_score");
 }
 
 static void check_index(struct check *c)
 {
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        if (kinds[i] == KV_Q8)
+            continue;
+        index_poison(c, kinds[i]);
         for (size_t Di = 1; Di <= 129; Di++)
             index_case(c, 1 + rng_below(&c->rng, 3), rng_below(&c->rng, 40),
                        rng_below(&c->rng, 5), Di, kinds[i]);
         index_case(c, 1, 100, 32, 128, kinds[i]);
         index_case(c, 4, 70, 64, 128, kinds[i]);
     }
-    index_poison(c);
 }
 
 /* ---- attention ---- */
@@ -289,7 +228,7 @@ static void attend_case(struct check *c, struct shape x)
     for (size_t m = 0; m < x.M; m++)
         n[m] = (uint32_t)(x.rising ? 1 + (x.n - 1) * m / x.M : x.n);
     struct attend a = {q, x.M, q_stride, r.at, n, x.Dk, x.v_at, x.Dv, x.t,
-                       1.0f / sqrtf((float)x.Dk)};
+                       1.0f / sqrtf((float)x.Dk), r.split};
     c->k.attend(o, o_stride, &a, scratch);
     for (size_t m = 0; m < x.M; m++) {
         naive_weights(c, &naive, &r, q + m * q_stride, n[m], x.Dk, a.scale);
@@ -316,34 +255,40 @@ static void attend_chooses(struct check *c, size_t n, enum kv_type t)
     q[DK - 1] = 1;
     const size_t best = rng_below(&c->rng, n);
     const uint32_t seen = (uint32_t)n;
-    set_value(&r, best, DK - 1, 256); /* all others are below 4 */
-    const struct attend a = {q, 1, DK, r.at, &seen, DK, 0, DV, t, 1};
+    set_value(c, &r, best, DK - 1, 256); /* all others are below 4 */
+    const struct attend a = {q, 1, DK, r.at, &seen, DK, 0, DV, t, 1, r.split};
     c->k.attend(o, DV, &a, scratch);
     check_same("attend with one choice", n, o, r.values + best * r.dim, DV);
     free(r.at);
     check_release(c, "attend");
 }
 
-/* A NaN in one row must reach every output that attends to it, and no other. */
-static void attend_poison(struct check *c)
+/* A NaN in one row must reach every output that attends to it, and where it is not among the
+ * values (in a block all are) no other. */
+static void attend_poison(struct check *c, enum kv_type t)
 {
-    static const float good[4] = {1, 2, 3, 4}, bad[4] = {1, 2, NAN, 4};
-    const void *const at[2] = {good, bad};
+    static const float value[2][4] = {{1, 2, 3, 4}, {1, 2, NAN, 4}};
+    uint8_t stored[2][16];
+    const void *const at[2] = {stored[0], stored[1]};
     const float q[8] = {1, -1, 1, -1, 1, -1, 1, -1};
     const uint32_t n[2] = {1, 2};
     float o[4];
     void *const scratch = check_scratch(c, c->k.attend_bytes(4, 2));
-    const struct attend a = {q, 2, 4, at, n, 4, 0, 2, KV_F32, 1};
+    const struct attend a = {q, 2, 4, at, n, 4, 0, 2, t, 1, 4};
+    for (size_t i = 0; i < 2; i++)
+        c->k.kv_store(stored[i], value[i], 4, t);
     c->k.attend(o, 2, &a, scratch);
-    assert_true(o[0] == 1 && o[1] == 2 && isnan(o[2]) && isnan(o[3]));
+    assert_true(isnan(o[2]) && isnan(o[3]));
+    if (t != KV_Q8 && t != KV_I8)
+        assert_true(o[0] == 1 && o[1] == 2);
     check_release(c, "attend");
 }
 
 /* Latent rows (value inside the key) and expanded ones (value behind it). */
 static void check_attend(struct check *c)
 {
-    attend_poison(c);
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        attend_poison(c, kinds[i]);
         for (size_t n = 1; n <= 129; n++) {
             const size_t Dk = 1 + rng_below(&c->rng, 70), M = 1 + rng_below(&c->rng, 9);
             const size_t inside = 1 + rng_below(&c->rng, Dk), behind = 1 + rng_below(&c->rng, 70);
@@ -364,18 +309,12 @@ static void check_attend(struct check *c)
         check_levels(check, offsetof(struct kernels, entry));                                      \
     }
 
-LEVELS(store, check_store, kv_store)
-LEVELS(load, check_load, kv_load)
-LEVELS(rows_stored, check_rows, kv_store)
-LEVELS(rows_loaded, check_rows, kv_load)
 LEVELS(index, check_index, index_score)
 LEVELS(attend, check_attend, attend)
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_store),       cmocka_unit_test(test_load),
-        cmocka_unit_test(test_rows_stored), cmocka_unit_test(test_rows_loaded),
         cmocka_unit_test(test_index),       cmocka_unit_test(test_attend),
     };
     return check_options(argc, argv) ? cmocka_run_group_tests(tests, NULL, NULL) : 2;

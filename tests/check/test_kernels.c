@@ -69,19 +69,24 @@ static void test_products(void **state)
     }
 }
 
-static void test_kv_type_bytes(void **state)
+static void test_kv_row_bytes(void **state)
 {
     (void)state;
-    assert_int_equal(kv_type_bytes(KV_F32), 4);
-    assert_int_equal(kv_type_bytes(KV_F16), 2);
-    assert_int_equal(kv_type_bytes(KV_BF16), 2);
+    assert_int_equal(kv_row_bytes(KV_F32, 3), 12);
+    assert_int_equal(kv_row_bytes(KV_F16, 3), 6);
+    assert_int_equal(kv_row_bytes(KV_BF16, 3), 6);
+    assert_int_equal(kv_row_bytes(KV_Q8, 512), 512 + 4 * 4);
+    assert_int_equal(kv_row_bytes(KV_Q8, 129), 129 + 2 * 4);
+    assert_int_equal(kv_row_bytes(KV_I8, 300), 304);
+    for (int t = 0; t < KV_TYPE_COUNT; t++)
+        assert_int_equal(kv_row_bytes((enum kv_type)t, 0), 0);
 }
 
 /* ---- bench ---- */
 enum {
     ROWS = 2048, COLS = 6144, KEYS = 2048, RK = 512, DR = 64, HI = 32, DI = 128, HEADS = 16,
     TOP = 1 << 20, VECTORS = 128, PACKED_MAX = 1 << 16, ATTEND_MAX = 1 << 20,
-    NOPE = 192, MEMORY = 256 << 20, PEAK_ROUNDS = 1 << 16
+    NOPE = 192, MEMORY = 256 << 20, PEAK_ROUNDS = 1 << 16, FAR_KEYS = 1 << 17
 };
 
 static struct {
@@ -89,7 +94,8 @@ static struct {
     float *x, *y, *scratch, *scores;
     double *acc;
     uint8_t *weights;
-    const void **rows, *packed[VECTORS];
+    const void **rows, **far_rows, *packed[VECTORS];
+    enum kv_type kv;
     uint8_t *packed_data;
     void *attend;
     uint32_t seen[HEADS];
@@ -195,25 +201,38 @@ static void do_add(void) { b.k.add(b.y, b.x, COLS); }
 static void do_axpy(void) { b.k.axpy(b.y, 0.5f, b.x, COLS); }
 static void do_hadamard(void) { b.k.hadamard(b.y, DI); }
 static void do_topk(void) { b.k.topk(b.idx, KEYS, b.scores, TOP, b.y); }
-static void do_store(void) { b.k.kv_store(b.weights, b.x, COLS, KV_BF16); }
-static void do_load(void) { b.k.kv_load(b.y, b.weights, COLS, KV_BF16); }
+static void do_store(void) { b.k.kv_store(b.weights, b.x, COLS, b.kv); }
+static void do_load(void) { b.k.kv_load(b.y, b.weights, COLS, b.kv); }
 
 static void do_index(void)
 {
-    b.k.index_score(b.y, KEYS, b.x, b.x, 1, b.rows, KEYS, HI, DI, 0.1f, KV_BF16, b.attend);
+    b.k.index_score(b.y, KEYS, b.x, b.x, b.T, b.rows, KEYS, HI, DI, 0.1f, b.kv, b.attend);
+}
+
+/* One row of queries over keys that lie in memory, in the order and portions of a decode step. */
+static void do_index_far(void)
+{
+    enum { PORTION = 2048 };
+    const size_t bytes = kv_row_bytes(b.kv, DI);
+    b.far = b.far + 2 * bytes * FAR_KEYS > MEMORY ? 0 : b.far + bytes * FAR_KEYS;
+    for (size_t i = 0; i < FAR_KEYS; i++)
+        b.far_rows[i] = b.weights + b.far + i * bytes;
+    for (size_t i = 0; i < FAR_KEYS; i += PORTION)
+        b.k.index_score(b.y, PORTION, b.x, b.x, 1, b.far_rows + i, PORTION, HI, DI, 0.1f, b.kv,
+                        b.attend);
 }
 
 /* One row of a decode step: all heads over the rows of its list. */
 static void do_absorbed(void)
 {
-    const struct attend a = {b.x, HEADS, RK + DR, b.rows, b.seen, RK + DR, 0, RK, KV_BF16, 0.06f};
+    const struct attend a = {b.x, HEADS, RK + DR, b.rows, b.seen, RK + DR, 0, RK, b.kv, 0.06f, RK};
     b.k.attend(b.y, RK, &a, b.attend);
 }
 
 /* One head of a prompt: many rows over expanded keys. */
 static void do_expanded(void)
 {
-    const struct attend a = {b.x, HEADS, 256, b.rows, b.seen, 256, 256, 256, KV_F32, 0.06f};
+    const struct attend a = {b.x, HEADS, 256, b.rows, b.seen, 256, 256, 256, KV_F32, 0.06f, 0};
     b.k.attend(b.y, 256, &a, b.attend);
 }
 
@@ -229,10 +248,11 @@ static void bench_init(void)
     b.acc = calloc((size_t)KERNEL_LANES * COLS, sizeof *b.acc);
     b.weights = malloc(MEMORY);
     b.rows = calloc(KEYS, sizeof *b.rows);
+    b.far_rows = calloc(FAR_KEYS, sizeof *b.far_rows);
     b.idx = calloc(KEYS, sizeof *b.idx);
     b.attend = aligned_alloc(64, ATTEND_MAX);
     assert_true(b.x && b.y && b.packed_data && b.scores && b.scratch && b.acc);
-    assert_true(b.weights && b.rows && b.idx);
+    assert_true(b.weights && b.rows && b.far_rows && b.idx);
     for (size_t i = 0; i < (size_t)VECTORS * COLS; i++)
         b.x[i] = rng_f32(&r);
     for (size_t i = 0; i < TOP; i++)
@@ -256,6 +276,7 @@ static void bench_free(void)
     free(b.acc);
     free(b.weights);
     free(b.rows);
+    free(b.far_rows);
     free(b.attend);
     free(b.idx);
 }
@@ -291,6 +312,38 @@ static void bench_type(enum dtype t)
     row_of_table(what, do_matmul_far, bytes, macs);
 }
 
+static const struct {
+    enum kv_type t;
+    const char *name;
+} cached[] = {{KV_BF16, "bf16"}, {KV_F16, "f16"}, {KV_Q8, "q8"}, {KV_I8, "i8"}};
+
+/* Rows of the cache of one type, and what reads them. */
+static void bench_cached(enum kv_type t, const char *name)
+{
+    const double row = COLS * 4, keys = (double)kv_row_bytes(t, DI), macs = (double)HI * DI;
+    char what[40];
+    b.kv = t;
+    b.T = 1;
+    (void)snprintf(what, sizeof what, "kv_store %s 6144", name);
+    row_of_table(what, do_store, row, 0);
+    (void)snprintf(what, sizeof what, "kv_load %s 6144", name);
+    row_of_table(what, do_load, (double)kv_row_bytes(t, COLS), 0);
+    if (t != KV_Q8) {
+        (void)snprintf(what, sizeof what, "index_score %s 2048", name);
+        row_of_table(what, do_index, KEYS * keys, KEYS * macs);
+        b.T = 4;
+        (void)snprintf(what, sizeof what, "index_score %s T=4", name);
+        row_of_table(what, do_index, KEYS * keys, 4 * KEYS * macs);
+        (void)snprintf(what, sizeof what, "index_score %s far", name);
+        row_of_table(what, do_index_far, FAR_KEYS * keys, FAR_KEYS * macs);
+    }
+    if (t == KV_I8)
+        return;
+    (void)snprintf(what, sizeof what, "attend 16 heads %s", name);
+    row_of_table(what, do_absorbed, KEYS * (double)(kv_row_bytes(t, RK) + DR * 2),
+                 (double)HEADS * KEYS * (2 * RK + DR));
+}
+
 static void bench_rest(void)
 {
     const double row = COLS * 4;
@@ -307,16 +360,13 @@ static void bench_rest(void)
     row_of_table("axpy 6144", do_axpy, 2 * row, COLS);
     row_of_table("hadamard 128", do_hadamard, DI * 4, 0);
     row_of_table("topk 2048 of 1048576", do_topk, TOP * 4.0, 0);
-    row_of_table("kv_store bf16 6144", do_store, row, 0);
-    row_of_table("kv_load bf16 6144", do_load, row / 2, 0);
-    row_of_table("index_score 2048 keys", do_index, KEYS * DI * 2.0, (double)KEYS * HI * DI);
-    row_of_table("attend 16 heads, latents", do_absorbed, KEYS * (RK + DR) * 2.0,
-                 (double)HEADS * KEYS * (2 * RK + DR));
+    for (size_t i = 0; i < COUNT_OF(cached); i++)
+        bench_cached(cached[i].t, cached[i].name);
     row_of_table("attend 16 rows, expanded", do_expanded, KEYS * 512 * 4.0,
                  (double)HEADS * KEYS * 512);
 }
 
-/* level, type: NULL for all */
+/* level, type ("rest": entries without one): NULL for all */
 static int bench(const char *level, const char *type)
 {
     bench_init();
@@ -327,7 +377,7 @@ static int bench(const char *level, const char *type)
             continue;
         bench_pack();
         assert_true(b.k.attend_bytes(RK + DR, KEYS) <= ATTEND_MAX);
-        assert_true(b.k.index_bytes(DI) <= ATTEND_MAX);
+        assert_true(b.k.index_bytes(4, HI, DI) <= ATTEND_MAX);
         row_of_table("read 256 MiB", do_read, MEMORY, 0);
         do_peak();
         row_of_table("peak on registers", do_peak, 0, (double)b.operations / 2);
@@ -336,7 +386,7 @@ static int bench(const char *level, const char *type)
                 && (!type || strcmp(type, dtype_info((enum dtype)t)->name) == 0))
                 bench_type((enum dtype)t);
         b.w = (struct matrix){b.weights, DT_BF16, ROWS, COLS, COLS * 2, NULL, "w"};
-        if (!type)
+        if (!type || strcmp(type, "rest") == 0)
             bench_rest();
     }
     bench_free();
@@ -348,7 +398,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_complete),
                                        cmocka_unit_test(test_peak),
                                        cmocka_unit_test(test_products),
-                                       cmocka_unit_test(test_kv_type_bytes)};
+                                       cmocka_unit_test(test_kv_row_bytes)};
     if (argc >= 2 && argc <= 4 && strcmp(argv[1], "--bench") == 0)
         return bench(argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL);
     return check_options(argc, argv) ? cmocka_run_group_tests(tests, NULL, NULL) : 2;

@@ -96,7 +96,7 @@ def test_bad_values_of_every_option():
 def test_good_values_reach_the_model():
     """Parsed, and then refused for the file only: exit 1, not 2."""
     for args in (["--temp", "0"], ["--temp=1e-3"], ["-n5"], ["-n", "5"], ["-s", "18446744073709551615"], ["-qn5"],
-                 ["--kv", "bf16"], ["--isa", "baseline"], ["--presence-penalty", "-2"], ["--top-k=0"], ["--expand=off"],
+                 ["--kv", "bf16"], ["--kv", "q8"], ["--kv-index", "i8"], ["--kv-index=f16"], ["--isa", "baseline"], ["--presence-penalty", "-2"], ["--top-k=0"], ["--expand=off"],
                  ["--index-rope=half"], ["--latent-eps", "1e-6"], ["--effort", "high"], ["--system", ""]):
         r = refused(glim("run", "-m", "/nonexistent/model.gguf", *args, "x"))
         assert "/nonexistent/model.gguf" in r.err, r

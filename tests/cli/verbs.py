@@ -87,12 +87,19 @@ def test_plan():
     shown = document(ok(glim("show", "--json")))
     j = document(ok(glim("plan", "--json", "--ram", "4G", "--ctx", "1000", "--ram-bandwidth", "10")))
     assert j["ram_bytes"] == 4 << 30 and j["context_tokens"] == 1000
-    assert j["cache_bytes_per_token"] == shown["cache_bytes_per_token"]
+    wide = document(ok(glim("plan", "--json", "--ram", "4G", "--ctx", "1000", "--kv-index", "f16")))
+    assert wide["cache_bytes_per_token"] == shown["cache_bytes_per_token"]
+    keys = shown["full_indexer_layers"] * (shown["index_dim"] * 2 - (shown["index_dim"] + 4))
+    assert j["cache_bytes_per_token"] == shown["cache_bytes_per_token"] - keys
+    narrow = document(ok(glim("plan", "--json", "--ram", "4G", "--ctx", "1000", "--kv", "q8")))
+    latent, rope = shown["kv_rank"], shown["rope_dim"]
+    assert narrow["cache_bytes_per_token"] == (shown["layers"] * (latent + latent // 128 * 4 + 2 * rope)
+                                               + shown["full_indexer_layers"] * (shown["index_dim"] + 4))
     assert j["cache_bytes"] >= 1000 * j["cache_bytes_per_token"]
     assert j["runs"] and j["fits"] and j["streamed_bytes"] == 0
     assert abs(j["tok_s_ram"] * j["ram_read_per_token"] / 1e9 - 10) < 0.01
     drafts = [i["bytes"] for i in j["items"] if i["name"] == "draft cache (MTP)"]
-    assert drafts[0] >= 1000 * shown["mtp_cache_bytes_per_token"] and (drafts[0] > 0) == (shown["mtp_layers"] > 0)
+    assert drafts[0] >= 1000 * latent and (drafts[0] > 0) == (shown["mtp_layers"] > 0)
     twice = document(ok(glim("plan", "--json", "--ram", "4G", "--ctx", "1000", "--kv", "f32", "--sessions", "2")))
     assert twice["cache_bytes"] > 2 * j["cache_bytes"]
     assert "tokens a second" in ok(glim("plan")).out

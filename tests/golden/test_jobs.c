@@ -29,22 +29,6 @@ static uint64_t jobs_expected(const struct model_config *c, bool choose)
     return n;
 }
 
-static void open_nano(struct golden *g, const struct model_knobs *knobs)
-{
-    struct err e = {0};
-    uint8_t index[MODEL_LAYERS_MAX + 1];
-    *g = (struct golden){0};
-    assert_int_equal(weights_open(&g->weights, "models/glm-nano.gguf", &e), 0);
-    assert_int_equal(model_init(&g->model, &g->weights, knobs, cpu_detect(), &e), 0);
-    assert_int_equal(pool_new(&g->pool, 2, &e), 0);
-    assert_int_equal(forward_init(&g->forward, &g->model, g->pool, PROMPT, CONTEXT, &e), 0);
-    const struct model_config *const c = &g->model.cfg;
-    for (uint64_t i = 0; i < c->layers; i++)
-        index[i] = c->index[i] == INDEX_FULL;
-    const struct kv_layout l = {c->layers, c->kv_rank + c->rope_dim, c->index_dim, index, KV_F16};
-    assert_int_equal(kv_init(&g->kv, &l, CONTEXT, &e), 0);
-}
-
 static uint64_t jobs_of(struct golden *g, uint64_t pos, size_t T, enum kernel_role role)
 {
     struct row row[PROMPT];
@@ -62,7 +46,7 @@ static void test_jobs_a_layer(void **state)
     for (int always = 0; always < 2; always++) {
         struct golden g;
         const struct model_knobs knobs = {.index_always = always};
-        open_nano(&g, &knobs);
+        golden_nano(&g, &knobs, 2, PROMPT, CONTEXT);
         (void)jobs_of(&g, 0, PROMPT, ROLE_PREFILL);
         const uint64_t one = jobs_of(&g, PROMPT, 1, ROLE_DECODE);
         assert_int_equal(one, jobs_expected(&g.model.cfg, always));

@@ -50,38 +50,48 @@ static void test_leases(void **state)
     experts_deinit(&x);
 }
 
-/* GLM-5.2's layout is 95,232 bytes a token, and rows never overlap. */
+/* GLM-5.2's layout is 95,232 bytes a token at 16 bits, and rows never overlap. */
 static void test_cache_layout(void **state)
 {
     (void)state;
     uint8_t index[79];
     for (int i = 0; i < 79; i++)
         index[i] = i < 3 || i % 4 == 2 || i == 78;
-    struct kv_layout l = {78, 576, 128, index, KV_F16};
+    struct kv_layout l = {78, 512, 64, 128, index, KV_F16, KV_F16};
     assert_int_equal(kv_bytes_per_token(&l), 95232);
     l.layers = 79;
     assert_int_equal(kv_bytes_per_token(&l), 95232 + 1408);
-    l.type = KV_F32;
+    l.type = l.index_type = KV_F32;
     assert_int_equal(kv_bytes_per_token(&l), 2 * (95232 + 1408));
+    l.layers = 78;
+    l.type = KV_F16;
+    l.index_type = KV_I8;
+    assert_int_equal(kv_bytes_per_token(&l), 92628);
+    l.type = KV_Q8;
+    assert_int_equal(kv_bytes_per_token(&l), 78 * (512 + 4 * 4 + 64 * 2) + 21 * (128 + 4));
+}
 
+static void rows_apart(enum kv_type type, enum kv_type index_type)
+{
     static const uint8_t some[3] = {1, 0, 1};
-    const struct kv_layout small = {3, 6, 4, some, KV_F16};
+    const struct kv_layout small = {3, 4, 2, 4, some, type, index_type};
+    const int latent = (int)kv_latent_bytes(&small), key = (int)kv_index_bytes(&small);
     struct kv kv;
     struct err e;
     enum { TOKENS = 200 };
     assert_int_equal(kv_init(&kv, &small, TOKENS, &e), 0);
     for (uint64_t t = 0; t < TOKENS; t++) {
         for (uint64_t i = 0; i < 3; i++) {
-            memset(kv_latent(&kv, i, t), (int)(t + i) & 0xff, 12);
+            memset(kv_latent(&kv, i, t), (int)(t + i) & 0xff, (size_t)latent);
             if (some[i])
-                memset(kv_index(&kv, i, t), (int)(t * 3 + i) & 0xff, 8);
+                memset(kv_index(&kv, i, t), (int)(t * 3 + i) & 0xff, (size_t)key);
         }
     }
     for (uint64_t t = 0; t < TOKENS; t++) {
         for (uint64_t i = 0; i < 3; i++) {
-            for (int b = 0; b < 12; b++)
+            for (int b = 0; b < latent; b++)
                 assert_int_equal(kv_latent(&kv, i, t)[b], (t + i) & 0xff);
-            for (int b = 0; some[i] && b < 8; b++)
+            for (int b = 0; some[i] && b < key; b++)
                 assert_int_equal(kv_index(&kv, i, t)[b], (t * 3 + i) & 0xff);
         }
     }
@@ -94,6 +104,14 @@ static void test_cache_layout(void **state)
     assert_int_equal(kv.mtp_length, 0);
     kv_deinit(&kv);
     assert_int_equal(kv_init(&kv, &small, UINT64_MAX / 2, &e), GLIM_ELIMIT);
+}
+
+static void test_cache_rows(void **state)
+{
+    (void)state;
+    rows_apart(KV_F16, KV_F16);
+    rows_apart(KV_F16, KV_I8);
+    rows_apart(KV_Q8, KV_I8);
 }
 
 /* The text that passes when it comes in pieces of `piece` bytes. */
@@ -133,6 +151,7 @@ int main(void)
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_leases),
         cmocka_unit_test(test_cache_layout),
+        cmocka_unit_test(test_cache_rows),
         cmocka_unit_test(test_stop_strings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,33 +17,55 @@ static void must(int rc, const struct err *e)
         fail_msg("%s", e->text);
 }
 
+void golden_cache(struct golden *g, enum kv_type type, enum kv_type index_type)
+{
+    const struct model_config *const c = &g->model.cfg;
+    uint8_t index[MODEL_LAYERS_MAX + 1];
+    struct err e = {0};
+    for (uint64_t i = 0; i < c->layers + c->mtp_layers; i++)
+        index[i] = c->index[i] == INDEX_FULL;
+    const struct kv_layout l = {c->layers + c->mtp_layers, c->kv_rank, c->rope_dim, c->index_dim,
+                                index, type, index_type};
+    kv_deinit(&g->kv);
+    must(kv_init(&g->kv, &l, g->context, &e), &e);
+}
+
+/* Model, threads, workspace. */
+static void open_model(struct golden *g, const char *path, const struct model_knobs *knobs,
+                       int threads, size_t rows, size_t context)
+{
+    struct err e = {0};
+    *g = (struct golden){.context = context};
+    must(weights_open(&g->weights, path, &e), &e);
+    must(model_init(&g->model, &g->weights, knobs, cpu_detect(), &e), &e);
+    must(pool_new(&g->pool, threads, &e), &e);
+    must(forward_init(&g->forward, &g->model, g->pool, rows, context, &e), &e);
+}
+
+void golden_nano(struct golden *g, const struct model_knobs *knobs, int threads, size_t rows,
+                 size_t context)
+{
+    open_model(g, "models/glm-nano.gguf", knobs, threads, rows, context);
+    golden_cache(g, KV_F16, KV_F16);
+}
+
 void golden_open(struct golden *g, const char *name, const char *model_file,
                  const struct model_knobs *knobs, int threads)
 {
     struct err e = {0};
     char path[256];
-    uint8_t index[MODEL_LAYERS_MAX + 1];
-    *g = (struct golden){0};
     struct model_knobs k = knobs ? *knobs : (struct model_knobs){0};
     if (!(k.latent_eps > 0))
         k.latent_eps = 1e-6;
     (void)snprintf(path, sizeof path, DIR "%s%s%s", name, model_file ? "/" : "",
                    model_file ? model_file : "");
-    must(weights_open(&g->weights, path, &e), &e);
-    must(model_init(&g->model, &g->weights, &k, cpu_detect(), &e), &e);
-    must(pool_new(&g->pool, threads, &e), &e);
-    must(forward_init(&g->forward, &g->model, g->pool, GOLDEN_CONTEXT, GOLDEN_CONTEXT, &e), &e);
-    const struct model_config *const c = &g->model.cfg;
-    for (uint64_t i = 0; i < c->layers + c->mtp_layers; i++)
-        index[i] = c->index[i] == INDEX_FULL;
-    const struct kv_layout l = {c->layers + c->mtp_layers, c->kv_rank + c->rope_dim, c->index_dim,
-                                index, KV_F32};
-    must(kv_init(&g->kv, &l, GOLDEN_CONTEXT, &e), &e);
+    open_model(g, path, &k, threads, GOLDEN_CONTEXT, GOLDEN_CONTEXT);
+    golden_cache(g, KV_F32, KV_F32);
     (void)snprintf(path, sizeof path, DIR "%s/golden.safetensors", name);
     must(tensorfile_open(&g->expect, path, &e), &e);
     g->ids = golden_i32(g, "ids");
     g->T = (size_t)tensorfile_find(g->expect, "ids")->dim[0];
-    g->logits = malloc(GOLDEN_CONTEXT * c->vocab * sizeof *g->logits);
+    g->logits = malloc(GOLDEN_CONTEXT * g->model.cfg.vocab * sizeof *g->logits);
     assert_non_null(g->logits);
 }
 

@@ -15,7 +15,7 @@ struct golden {
     struct kv kv;
     struct tensorfile *expect;
     const int32_t *ids; /* [T] */
-    size_t T;
+    size_t T, context;
     float *logits;      /* [T, V] scratch */
 };
 
@@ -26,6 +26,13 @@ enum { GOLDEN_CONTEXT = 192 };
 void golden_open(struct golden *g, const char *name, const char *model_file,
                  const struct model_knobs *knobs, int threads);
 void golden_close(struct golden *g);
+
+/* The bundled model: steps of up to `rows`, a cache of F16. No expectation. */
+void golden_nano(struct golden *g, const struct model_knobs *knobs, int threads, size_t rows,
+                 size_t context);
+
+/* An empty cache of these types in the place of the one that is there. */
+void golden_cache(struct golden *g, enum kv_type type, enum kv_type index_type);
 
 /* Expected tensor, or NULL. */
 const float *golden_f32(const struct golden *g, const char *name);

@@ -13,7 +13,11 @@
 /* A NaN must not pass for "not positive". */
 static double relu(double v) { return v < 0 ? 0 : v; }
 
-size_t ref_index_bytes(size_t Di) { return Di * sizeof(float); }
+/* Scratch: one key's floats; of I8 the queries' blocks, first all scales, then all bytes. */
+size_t ref_index_bytes(size_t T, size_t Hi, size_t Di)
+{
+    return (Di + T * Hi) * sizeof(float) + T * Hi * Di;
+}
 
 static float score_of(const float *q, const float *w, const float *key, size_t Hi, size_t Di,
                       float scale)
@@ -24,11 +28,48 @@ static float score_of(const float *q, const float *w, const float *key, size_t H
     return (float)sum;
 }
 
+static double byte_dot(const int8_t *a, const uint8_t *b, size_t n)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += a[i] * (int8_t)b[i];
+    return (double)sum;
+}
+
+/* The same of blocks. */
+static float score_of_bytes(const int8_t *q, const float *q_scale, const float *w,
+                            const uint8_t *row, size_t Hi, size_t Di, float scale)
+{
+    const double s = (double)bits_f32(load_u32(row)) * (double)scale;
+    double sum = 0;
+    for (size_t h = 0; h < Hi; h++)
+        sum += (double)w[h] * relu((double)q_scale[h] * s
+                                   * byte_dot(q + h * Di, row + sizeof(float), Di));
+    return (float)sum;
+}
+
+static void score_bytes(float *s, size_t s_stride, const float *q, const float *w, size_t T,
+                        const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
+                        float *q_scale)
+{
+    int8_t *const v = (int8_t *)(q_scale + T * Hi);
+    for (size_t h = 0; h < T * Hi; h++)
+        q_scale[h] = ref_block_store(v + h * Di, q + h * Di, Di);
+    for (size_t i = 0; i < n; i++)
+        for (size_t t = 0; t < T; t++)
+            s[t * s_stride + i] = score_of_bytes(v + t * Hi * Di, q_scale + t * Hi, w + t * Hi,
+                                                 row[i], Hi, Di, scale);
+}
+
 void ref_index_score(float *s, size_t s_stride, const float *q, const float *w, size_t T,
                      const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
                      enum kv_type kt, void *scratch)
 {
     float *const key = scratch;
+    if (kt == KV_I8) {
+        score_bytes(s, s_stride, q, w, T, row, n, Hi, Di, scale, key);
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
         ref_kv_load(key, row[i], Di, kt);
         for (size_t t = 0; t < T; t++)
@@ -42,20 +83,29 @@ size_t ref_attend_bytes(size_t dim, size_t n)
     return dim * (sizeof(double) + sizeof(float)) + n * sizeof(float);
 }
 
+/* x[n] = the first elements of a row. */
+static void load_row(float *x, const struct attend *a, size_t i, size_t n)
+{
+    const uint8_t *const row = a->row[i];
+    const size_t split = a->type == KV_Q8 && a->split < n ? a->split : n;
+    ref_kv_load(x, row, split, a->type);
+    if (split < n)
+        ref_kv_load(x + split, row + kv_row_bytes(a->type, split), n - split, KV_F16);
+}
+
 static void attend_one(float *o, const float *q, size_t n, const struct attend *a, double *acc,
                        float *x, float *p)
 {
     for (size_t i = 0; i < n; i++) {
-        ref_kv_load(x, a->row[i], a->Dk, a->type);
+        load_row(x, a, i, a->Dk);
         p[i] = (float)((double)a->scale * ref_dot(q, x, a->Dk));
     }
     ref_softmax(p, n);
     for (size_t d = 0; d < a->Dv; d++)
         acc[d] = 0;
-    const size_t at = a->v_at * kv_type_bytes(a->type);
     for (size_t i = 0; i < n; i++) {
-        ref_kv_load(x, (const uint8_t *)a->row[i] + at, a->Dv, a->type);
-        ref_axpy_double(acc, (double)p[i], x, a->Dv);
+        load_row(x, a, i, a->v_at + a->Dv);
+        ref_axpy_double(acc, (double)p[i], x + a->v_at, a->Dv);
     }
     for (size_t d = 0; d < a->Dv; d++)
         o[d] = (float)acc[d];

@@ -56,9 +56,11 @@ void ref_topk(int32_t *idx, size_t k, const float *s, size_t n, float *scratch);
 /* ref/kvrow.c */
 void ref_kv_store(void *dst, const float *x, size_t n, enum kv_type t);
 void ref_kv_load(float *y, const void *src, size_t n, enum kv_type t);
+/* v[n] of a block of Q8 or I8, n > 0; returns its scale. */
+float ref_block_store(int8_t *v, const float *x, size_t n);
 
 /* ref/attention.c */
-size_t ref_index_bytes(size_t Di);
+size_t ref_index_bytes(size_t T, size_t Hi, size_t Di);
 void ref_index_score(float *s, size_t s_stride, const float *q, const float *w, size_t T,
                      const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
                      enum kv_type kt, void *scratch);

@@ -56,18 +56,29 @@ static struct room room_of(const struct attend *a, void *scratch)
     return m;
 }
 
-INLINE void load_rows(enum kv_type t, const struct room *m, const void *const *row, size_t n,
-                      size_t dim)
+/* x = n elements, and zeros up to the next multiple of LANES */
+INLINE void load_part(enum kv_type t, float *x, const uint8_t *row, size_t n)
 {
-    const size_t bytes = dim * kv_type_bytes(t);
+    for (size_t at = 0; at < n; at += LANES) {
+        const __mmask16 have = first_lanes(n - at);
+        _mm512_storeu_ps(x + at, _mm512_maskz_mov_ps(have, load_row_16(t, row, at, have)));
+    }
+}
+
+/* Elements from `split` on are F16. */
+INLINE void load_rows(enum kv_type t, const struct room *m, const void *const *row, size_t n,
+                      size_t dim, size_t split)
+{
+    const size_t head = kv_row_bytes(t, split), bytes = head + 2 * (dim - split);
     for (size_t i = 0; i < n; i++) {
         const char *const next = row[i + AHEAD < n ? i + AHEAD : i];
         for (size_t at = 0; at < bytes; at += 64)
             _mm_prefetch(next + at, _MM_HINT_T0);
-        for (size_t at = 0; at < m->dim; at += LANES) {
-            const __mmask16 have = first_lanes(at < dim ? dim - at : 0);
-            _mm512_store_ps(m->x + i * m->dim + at, load_row_16(t, row[i], at, have));
-        }
+        float *const x = m->x + i * m->dim;
+        for (size_t at = dim / LANES * LANES; at < m->dim; at += LANES)
+            _mm512_store_ps(x + at, _mm512_setzero_ps());
+        load_part(t, x, row[i], split);
+        load_part(KV_F16, x + split, (const uint8_t *)row[i] + head, dim - split);
     }
     for (; n % TILE != 0; n++)
         memset(m->x + n * m->dim, 0, m->dim * sizeof *m->x);
@@ -76,10 +87,13 @@ INLINE void load_rows(enum kv_type t, const struct room *m, const void *const *r
 static void load_segment(const struct room *m, const struct attend *a, size_t first, size_t n)
 {
     const size_t end = a->v_at + a->Dv, dim = end > a->Dk ? end : a->Dk;
+    const size_t split = a->split < dim ? a->split : dim;
     switch (a->type) {
-    case KV_F32: load_rows(KV_F32, m, a->row + first, n, dim); break;
-    case KV_F16: load_rows(KV_F16, m, a->row + first, n, dim); break;
-    default: load_rows(KV_BF16, m, a->row + first, n, dim); break;
+    case KV_F32: load_rows(KV_F32, m, a->row + first, n, dim, dim); break;
+    case KV_F16: load_rows(KV_F16, m, a->row + first, n, dim, dim); break;
+    case KV_Q8: load_rows(KV_Q8, m, a->row + first, n, dim, split); break;
+    case KV_I8: load_rows(KV_I8, m, a->row + first, n, dim, dim); break;
+    default: load_rows(KV_BF16, m, a->row + first, n, dim, dim); break;
     }
 }
 

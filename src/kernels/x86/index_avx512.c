@@ -1,9 +1,11 @@
-/* index_avx512.c - the indexer's scores, in f32.
+/* index_avx512.c - the indexer's scores, in f32; those of bytes are index8_avx512.c's.
  *
  * 32 keys at once are turned so that lanes are keys, and met by all heads of all rows of queries, 8
  * heads at a time: dot[h] in registers, one load of 32 keys and 8 broadcasts for 256 products. Then
  * s += w[h] max(0, scale dot[h]), h ascending. So a score depends on its key and its row's queries
  * alone.
+ *
+ * The next 32 keys are called for meanwhile.
  *
  * Cost: Hi Di multiply-adds a key and row; turning is a sixth of that for one row of 32 heads.
  */
@@ -14,7 +16,12 @@
 
 enum { LANES = 16, WIDE = 2, KEYS = WIDE * LANES, HEADS = 8 };
 
-size_t index_bytes_avx512(size_t Di) { return round_up_16(Di) * KEYS * sizeof(float); }
+size_t index_bytes_avx512(size_t T, size_t Hi, size_t Di)
+{
+    const size_t turned = round_up_16(Di) * KEYS * sizeof(float);
+    const size_t of_bytes = index8_bytes_avx512(T, Hi, Di);
+    return turned > of_bytes ? turned : of_bytes;
+}
 
 /* turned[Di, KEYS] of n keys; the others are 0. */
 INLINE void turn_keys(enum kv_type t, float *turned, const void *const *row, size_t n, size_t Di)
@@ -59,14 +66,16 @@ INLINE void add_heads(unsigned H, __m512 s[WIDE], const float *turned, const flo
         }
 }
 
-/* One row of queries against n turned keys. */
+/* One row of queries against n turned keys; calls for those ahead. */
 static void score_row(float *out, const float *turned, const float *q, const float *w, size_t n,
-                      size_t Hi, size_t Di, float scale)
+                      size_t Hi, size_t Di, float scale, const struct ahead *a)
 {
     __m512 s[WIDE] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
     size_t h = 0;
-    for (; h + HEADS <= Hi; h += HEADS)
+    for (; h + HEADS <= Hi; h += HEADS) {
+        call_ahead(a, h / HEADS, Hi / HEADS);
         add_heads(HEADS, s, turned, q + h * Di, w + h, Di, scale);
+    }
     for (; h < Hi; h++)
         add_heads(1, s, turned, q + h * Di, w + h, Di, scale);
     _mm512_mask_storeu_ps(out, first_lanes(n), s[0]);
@@ -78,15 +87,22 @@ void index_score_avx512(float *s, size_t s_stride, const float *q, const float *
                         const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
                         enum kv_type kt, void *scratch)
 {
+    if (kt == KV_I8) {
+        index8_score_avx512(s, s_stride, q, w, T, row, n, Hi, Di, scale, scratch);
+        return;
+    }
     for (size_t i = 0; i < n; i += KEYS) {
         const size_t keys = n - i < KEYS ? n - i : KEYS;
         switch (kt) {
         case KV_F32: turn_keys(KV_F32, scratch, row + i, keys, Di); break;
         case KV_F16: turn_keys(KV_F16, scratch, row + i, keys, Di); break;
+        case KV_Q8: turn_keys(KV_Q8, scratch, row + i, keys, Di); break;
         default: turn_keys(KV_BF16, scratch, row + i, keys, Di); break;
         }
-        for (size_t t = 0; t < T; t++)
+        const size_t left = n - i - keys;
+        struct ahead a = {row + i + keys, left < KEYS ? left : KEYS, kv_row_bytes(kt, Di)};
+        for (size_t t = 0; t < T; t++, a.n = 0)
             score_row(s + t * s_stride + i, scratch, q + t * Hi * Di, w + t * Hi, keys, Hi, Di,
-                      scale);
+                      scale, &a);
     }
 }

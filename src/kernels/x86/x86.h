@@ -70,10 +70,17 @@ void kernels_avx512(struct kernels *k);
 X86_LEVEL(avx2)
 X86_LEVEL(avx512)
 
-size_t index_bytes_avx512(size_t Di);
+size_t index_bytes_avx512(size_t T, size_t Hi, size_t Di);
 void index_score_avx512(float *s, size_t s_stride, const float *q, const float *w, size_t T,
                         const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
                         enum kv_type kt, void *scratch);
+/* The same for I8. */
+size_t index8_bytes_avx512(size_t T, size_t Hi, size_t Di);
+void index8_score_avx512(float *s, size_t s_stride, const float *q, const float *w, size_t T,
+                         const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
+                         void *scratch);
+/* v[n] of a block of Q8 or I8; returns its scale. */
+float block_store_avx512(int8_t *v, const float *x, size_t n);
 size_t attend_bytes_avx512(size_t dim, size_t n);
 void attend_avx512(float *o, size_t o_stride, const struct attend *a, void *scratch);
 
