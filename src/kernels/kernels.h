@@ -119,6 +119,11 @@ struct kernels {
      * position wins. k <= n < 2^31; -0 equals +0; NaN counts as the smallest. scratch: [n]. */
     void (*topk)(int32_t *idx, size_t k, const float *s, size_t n, float *scratch);
 
+    /* Appends to score and pos the s[i], i < n, that are above `least` and first + i, in order;
+     * returns how many. *finite becomes false if s has a NaN or an infinity. Room for n in both. */
+    size_t (*above)(float *score, int32_t *pos, const float *s, size_t n, int32_t first,
+                    float least, bool *finite);
+
     /* Cached rows; kv_store rounds to nearest, ties to even, and keeps NaN a NaN. kv_load may take
      * the first n elements of a longer row. */
     void (*kv_store)(void *dst, const float *x, size_t n, enum kv_type t);

@@ -39,7 +39,10 @@ struct packed {
 
 /* Absorbed attention works on tiles of rows and blocks of heads; the indexer on tiles of rows and
  * blocks of keys. */
-enum { ABSORB_ROWS = 16, ABSORB_HEADS = 16, INDEX_ROWS = 4, INDEX_KEYS = 256 };
+enum { ABSORB_ROWS = 16, ABSORB_HEADS = 16, INDEX_ROWS = 4, INDEX_KEYS = 2048 };
+/* Where tiles are few, their keys are cut into up to INDEX_PARTS parts a thread, of part_keys at
+ * least. */
+enum { INDEX_PARTS = 2, INDEX_PART_KEYS = 4096 };
 
 /* The best positions so far of one row, rising, and those that may join them. */
 struct candidates {
@@ -60,7 +63,7 @@ struct scratch { /* one a worker */
     uint32_t *seen;       /* [max(T, ABSORB_HEADS)] */
     float *expanded;      /* [expand_max, Dn + Dr + Dv] */
     float *score;         /* [INDEX_ROWS, INDEX_KEYS] */
-    struct candidates best[INDEX_ROWS];
+    struct candidates best[INDEX_PARTS * INDEX_ROWS];
     int32_t *order;       /* [Kt] */
     float *aux;           /* [2 Kt + INDEX_KEYS] */
 };
@@ -75,6 +78,7 @@ struct forward {
     struct experts *experts;
     struct pool *pool;
     uint64_t rows_max, context_max, expand_max, picks_max;
+    uint64_t part_keys; /* INDEX_PART_KEYS; less in tests */
     struct arena arena;
     struct scratch *scratch; /* [threads] */
 

@@ -79,7 +79,7 @@ static uint64_t decoded_weights(const struct model_config *c)
 static void take_candidates(struct forward *f, uint64_t *n, struct scratch *s)
 {
     const uint64_t room = 2 * f->picks_max + INDEX_KEYS;
-    for (size_t i = 0; i < INDEX_ROWS; i++) {
+    for (size_t i = 0; i < INDEX_PARTS * INDEX_ROWS; i++) {
         s->best[i].score = take(f, n, room, sizeof(float));
         s->best[i].pos = take(f, n, room, sizeof(int32_t));
     }
@@ -160,6 +160,7 @@ static void set_sizes(struct forward *f, const struct model *m, uint64_t rows_ma
         .context_max = context_max,
         .expand_max = expand_limit(&m->cfg, context_max),
         .picks_max = min_u64(m->cfg.index_topk, context_max),
+        .part_keys = INDEX_PART_KEYS,
     };
 }
 

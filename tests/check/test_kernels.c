@@ -201,6 +201,12 @@ static void do_add(void) { b.k.add(b.y, b.x, COLS); }
 static void do_axpy(void) { b.k.axpy(b.y, 0.5f, b.x, COLS); }
 static void do_hadamard(void) { b.k.hadamard(b.y, DI); }
 static void do_topk(void) { b.k.topk(b.idx, KEYS, b.scores, TOP, b.y); }
+static void do_above(void)
+{
+    bool finite = true;
+    b.far = b.k.above(b.y, b.idx, b.scores, TOP, 0, 0.9f, &finite);
+}
+
 static void do_store(void) { b.k.kv_store(b.weights, b.x, COLS, b.kv); }
 static void do_load(void) { b.k.kv_load(b.y, b.weights, COLS, b.kv); }
 
@@ -249,7 +255,7 @@ static void bench_init(void)
     b.weights = malloc(MEMORY);
     b.rows = calloc(KEYS, sizeof *b.rows);
     b.far_rows = calloc(FAR_KEYS, sizeof *b.far_rows);
-    b.idx = calloc(KEYS, sizeof *b.idx);
+    b.idx = calloc(TOP, sizeof *b.idx);
     b.attend = aligned_alloc(64, ATTEND_MAX);
     assert_true(b.x && b.y && b.packed_data && b.scores && b.scratch && b.acc);
     assert_true(b.weights && b.rows && b.far_rows && b.idx);
@@ -360,6 +366,7 @@ static void bench_rest(void)
     row_of_table("axpy 6144", do_axpy, 2 * row, COLS);
     row_of_table("hadamard 128", do_hadamard, DI * 4, 0);
     row_of_table("topk 2048 of 1048576", do_topk, TOP * 4.0, 0);
+    row_of_table("above 0.9 of 1048576", do_above, TOP * 4.0, 0);
     for (size_t i = 0; i < COUNT_OF(cached); i++)
         bench_cached(cached[i].t, cached[i].name);
     row_of_table("attend 16 rows, expanded", do_expanded, KEYS * 512 * 4.0,

@@ -141,6 +141,51 @@ static void check_topk(struct check *c)
     }
 }
 
+/* What enters the buffers, and nothing behind it: exactly as many elements have room. */
+static void above_case(struct check *c, const float *s, size_t n, float least)
+{
+    size_t count = 0;
+    bool finite = true, all_finite = true;
+    float *const want = check_f32(c, n);
+    int32_t *const want_pos = (int32_t *)(void *)check_f32(c, n);
+    for (size_t i = 0; i < n; i++) {
+        all_finite = all_finite && isfinite(s[i]);
+        if (s[i] > least) {
+            want[count] = s[i];
+            want_pos[count++] = 7000 + (int32_t)i;
+        }
+    }
+    float *const score = check_f32(c, count);
+    int32_t *const pos = (int32_t *)(void *)check_f32(c, count);
+    assert_int_equal(c->k.above(score, pos, s, n, 7000, least, &finite), count);
+    assert_int_equal(finite, all_finite);
+    if (count > 0)
+        assert_memory_equal(pos, want_pos, count * sizeof *pos);
+    check_same("above", n, score, want, count);
+    finite = false;
+    (void)c->k.above(score, pos, s, n, 7000, least, &finite);
+    assert_false(finite);
+    check_release(c, "above");
+}
+
+static void check_above(struct check *c)
+{
+    static float s[1024];
+    for (size_t m = 0; m < COUNT_OF(manner); m++)
+        for (size_t n = 0; n <= 1024; n += n < 70 ? 1 : 53) {
+            manner[m].fill(&c->rng, s, n);
+            const float least[] = {-INFINITY, INFINITY, 0, n ? s[n / 2] : 1};
+            for (size_t i = 0; i < COUNT_OF(least); i++)
+                above_case(c, s, n, least[i]);
+        }
+}
+
+static void test_above(void **state)
+{
+    (void)state;
+    check_levels(check_above, offsetof(struct kernels, above));
+}
+
 static void test_topk(void **state)
 {
     (void)state;
@@ -149,6 +194,6 @@ static void test_topk(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_topk)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_topk), cmocka_unit_test(test_above)};
     return check_options(argc, argv) ? cmocka_run_group_tests(tests, NULL, NULL) : 2;
 }

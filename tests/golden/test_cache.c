@@ -1,5 +1,5 @@
 /* test_cache.c - what the types of cached rows change and what they do not: with any of them
- * chunks and threads change no bit; and how many positions the
+ * chunks, threads and the parts that keys are cut into change no bit; and how many positions the
  * indexer chooses otherwise because its keys have 8 bits. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,12 +21,14 @@ static const struct {
 
 /* ---- the same bits ---- */
 
-/* The prompt in steps of `chunk`. */
-static void same_bits(struct golden *g, size_t chunk, enum kernel_role role, const float *want)
+/* The prompt in steps of `chunk`, the keys of a row in parts of at least part_keys. */
+static void same_bits(struct golden *g, size_t chunk, enum kernel_role role, size_t part_keys,
+                      const float *want)
 {
     const size_t n = g->T * g->model.cfg.vocab;
     float *const got = calloc(n, sizeof *got);
     kv_truncate(&g->kv, 0);
+    g->forward.part_keys = part_keys;
     golden_run(g, g->ids, g->T, chunk, role, got);
     assert_memory_equal(got, want, n * sizeof *got);
     free(got);
@@ -43,10 +45,11 @@ static void keeps_bits(const char *name, enum kv_type latent, enum kv_type index
         const enum kernel_role role = (enum kernel_role)r;
         kv_truncate(&one.kv, 0);
         golden_run(&one, one.ids, one.T, one.T, role, one.logits);
-        same_bits(&three, three.T, role, one.logits);
-        same_bits(&three, 5, role, one.logits);
-        same_bits(&three, 1, role, one.logits);
-        same_bits(&one, 9, role, one.logits);
+        same_bits(&three, three.T, role, 4096, one.logits);
+        same_bits(&three, 5, role, 4, one.logits);
+        same_bits(&three, 1, role, 1, one.logits);
+        same_bits(&three, 1, role, 7, one.logits);
+        same_bits(&one, 9, role, 3, one.logits);
     }
     golden_close(&one);
     golden_close(&three);

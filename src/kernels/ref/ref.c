@@ -51,6 +51,7 @@ void kernels_ref(struct kernels *k)
         .axpy = ref_axpy,
         .hadamard = ref_hadamard,
         .topk = ref_topk,
+        .above = ref_above,
         .kv_store = ref_kv_store,
         .kv_load = ref_kv_load,
         .index_bytes = ref_index_bytes,

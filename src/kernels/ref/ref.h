@@ -52,6 +52,8 @@ void ref_hadamard(float *x, size_t n);
 
 /* ref/select.c */
 void ref_topk(int32_t *idx, size_t k, const float *s, size_t n, float *scratch);
+size_t ref_above(float *score, int32_t *pos, const float *s, size_t n, int32_t first, float least,
+                 bool *finite);
 
 /* ref/kvrow.c */
 void ref_kv_store(void *dst, const float *x, size_t n, enum kv_type t);

@@ -8,6 +8,7 @@
  * Cost: five passes over n, whatever the scores are.
  */
 #include <assert.h>
+#include <math.h>
 
 #include "kernels/ref/ref.h"
 
@@ -70,4 +71,18 @@ void ref_topk(int32_t *idx, size_t k, const float *s, size_t n, float *scratch)
         idx[out++] = (int32_t)i;
     }
     assert(out == k);
+}
+
+size_t ref_above(float *score, int32_t *pos, const float *s, size_t n, int32_t first, float least,
+                 bool *finite)
+{
+    size_t out = 0;
+    for (size_t i = 0; i < n; i++) {
+        *finite = *finite && isfinite(s[i]);
+        if (s[i] > least) {
+            score[out] = s[i];
+            pos[out++] = first + (int32_t)i;
+        }
+    }
+    return out;
 }

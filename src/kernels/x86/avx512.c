@@ -21,6 +21,7 @@ void kernels_avx512(struct kernels *k)
     k->rope = rope_avx512;
     k->hadamard = hadamard_avx512;
     k->topk = topk_avx512;
+    k->above = above_avx512;
     k->kv_store = kv_store_avx512;
     k->kv_load = kv_load_avx512;
 }

@@ -9,6 +9,7 @@
  * The k-th largest of m keys is built bit by bit from the top: 32 counts of m/16 comparisons.
  */
 #include <assert.h>
+#include <math.h>
 
 #include "kernels/ref/ref.h"
 #include "kernels/x86/bytes_avx512.h"
@@ -131,4 +132,23 @@ void topk_avx512(int32_t *idx, size_t k, const float *s, size_t n, float *scratc
         buffer.n = n;
     }
     (void)keep_best(&out, &buffer, k);
+}
+
+size_t above_avx512(float *score, int32_t *pos, const float *s, size_t n, int32_t first,
+                    float least, bool *finite)
+{
+    struct chosen out = {(uint32_t *)(void *)score, pos, 0};
+    __mmask16 bad = 0;
+    for (size_t i = 0; i < n; i += LANES) {
+        const __mmask16 have = first_lanes(n - i);
+        const __m512 v = _mm512_maskz_loadu_ps(have, s + i);
+        const __m512i at = _mm512_add_epi32(lane_numbers(), _mm512_set1_epi32(first + (int32_t)i));
+        bad |= _mm512_cmp_ps_mask(_mm512_abs_ps(v), _mm512_set1_ps(INFINITY), _CMP_NLT_UQ);
+        const __mmask16 more =
+            _mm512_mask_cmp_ps_mask(have, v, _mm512_set1_ps(least), _CMP_GT_OQ);
+        if (more)
+            append(&out, more, _mm512_castps_si512(v), at);
+    }
+    *finite = *finite && bad == 0;
+    return out.n;
 }

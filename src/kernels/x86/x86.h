@@ -96,6 +96,8 @@ void axpy_avx512(float *y, float a, const float *x, size_t n);
 void rope_avx512(float *x, const float *cos_sin, size_t n, bool interleaved);
 void hadamard_avx512(float *x, size_t n);
 void topk_avx512(int32_t *idx, size_t k, const float *s, size_t n, float *scratch);
+size_t above_avx512(float *score, int32_t *pos, const float *s, size_t n, int32_t first,
+                    float least, bool *finite);
 void kv_store_avx512(void *dst, const float *x, size_t n, enum kv_type t);
 void kv_load_avx512(float *y, const void *src, size_t n, enum kv_type t);
 /* y = e^x within 1.1 ulp, subnormal results included; y may be x. For its own test. */
