@@ -60,17 +60,29 @@ static void begin(struct forward *f, const struct row *row, size_t T, enum kerne
     rope_fill(f);
 }
 
+void fault_unless_finite(struct forward *f, const float *x, size_t n, enum fault fault)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(x[i])) {
+            atomic_store(&f->fault, (int)fault);
+            return;
+        }
+    }
+}
+
 /* A NaN or infinity anywhere upstream reaches every element of its row here. */
 static int check_finite(struct forward *f, const float *v, const char *what, struct err *e)
 {
     const struct row *const row = f->row;
     const size_t rows = f->T, n = f->m->cfg.hidden;
+    static const char *const faults[] = {[FAULT_ROUTER] = "a score of the router",
+                                         [FAULT_INDEXER] = "a score of the indexer",
+                                         [FAULT_KEY] = "a key of the indexer",
+                                         [FAULT_LATENT] = "a latent"};
     const int fault = atomic_load(&f->fault);
     if (fault != FAULT_NONE)
-        return err_set(e, GLIM_ENUMERIC,
-                       "%s of the step at position %llu: a score is not a finite number",
-                       fault == FAULT_ROUTER ? "router" : "indexer",
-                       (unsigned long long)row[0].pos);
+        return err_set(e, GLIM_ENUMERIC, "step at position %llu: %s is not a finite number",
+                       (unsigned long long)row[0].pos, faults[fault]);
     for (size_t t = 0; t < rows; t++) {
         for (size_t i = 0; i < n; i++) {
             if (!isfinite(v[t * n + i]))

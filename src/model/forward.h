@@ -128,8 +128,10 @@ struct forward {
     struct stages *stages; /* the owner's clock; may be NULL */
 };
 
-/* A NaN among scores would be passed over in silence: the places that choose look for it. */
-enum fault { FAULT_NONE, FAULT_ROUTER, FAULT_INDEXER };
+/* A NaN among scores would be passed over in silence, and one in a row for the cache may meet no
+ * query of its own step: the places that choose, and those that keep what nothing reads yet, look
+ * for it. */
+enum fault { FAULT_NONE, FAULT_ROUTER, FAULT_INDEXER, FAULT_KEY, FAULT_LATENT };
 
 #define PICK_ALL UINT32_MAX
 
@@ -196,6 +198,8 @@ struct product ffn_gate_up(struct forward *f, const struct ffn *w);
 struct product ffn_down(struct forward *f, const struct ffn *w);
 void op_ffn(struct forward *f, const struct ffn *w); /* f->h_in -> f->y */
 
+/* Notes the fault if one of x[n] is not finite; the step ends with it. */
+void fault_unless_finite(struct forward *f, const float *x, size_t n, enum fault fault);
 void block_run(struct forward *f, uint64_t layer, bool reuse_list);  /* one decoder layer on f->x */
 void mla_run(struct forward *f, uint64_t layer, bool reuse_list);    /* f->h_in -> f->y */
 void mla_fill(struct forward *f, uint64_t layer);  /* f->h_in -> the layer's cache, no more */

@@ -44,6 +44,7 @@ static void finish_row(void *ctx, size_t t, int worker)
     k->rope(key, row_cs(f, t), c->rope_dim, c->index_interleaved);
     if (c->knobs.index_hadamard)
         k->hadamard(key, c->index_dim);
+    fault_unless_finite(f, key, c->index_dim, FAULT_KEY);
     k->kv_store(kv_index(r->kv, j->layer, r->pos), key, c->index_dim, r->kv->index_type);
 
     const float scale = (float)(1.0 / sqrt((double)c->index_heads));

@@ -85,6 +85,8 @@ static void finish_row(void *ctx, size_t t, int worker)
     float *const a = f->a + t * (c->kv_rank + c->rope_dim);
     k->rmsnorm(a, a, f->m->layer[j->layer].kv_a_norm, c->kv_rank, (float)c->latent_eps);
     k->rope(a + c->kv_rank, row_cs(f, t), c->rope_dim, c->rope_interleaved);
+    if (j->fill)
+        fault_unless_finite(f, a, c->kv_rank + c->rope_dim, FAULT_LATENT);
     uint8_t *const row_at = kv_latent(r->kv, j->layer, r->pos);
     k->kv_store(row_at, a, c->kv_rank, r->kv->type);
     k->kv_store(row_at + r->kv->rope_at, a + c->kv_rank, c->rope_dim, r->kv->rope_type);

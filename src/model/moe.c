@@ -69,13 +69,11 @@ static void route_row(void *ctx, size_t t, int worker)
     float choice[MODEL_EXPERTS_MAX];
     int32_t order[MODEL_EXPERTS_MAX];
     float *const s = f->route + t * c->experts;
-    for (size_t x = 0; x < c->experts; x++) {
-        if (!isfinite(s[x]))
-            atomic_store(&f->fault, FAULT_ROUTER);
-    }
+    fault_unless_finite(f, s, c->experts, FAULT_ROUTER);
     f->m->kernels.sigmoid(s, s, c->experts);
     for (size_t x = 0; x < c->experts; x++)
         choice[x] = s[x] + j->l->router_bias[x];
+    fault_unless_finite(f, choice, c->experts, FAULT_ROUTER);
     if (c->groups > 1)
         limit_groups(c, choice);
     largest(choice, c->experts, c->experts_used, order);
