@@ -67,7 +67,7 @@ static void absorb_queries(const struct job *j, size_t h, const size_t *row, siz
     for (size_t i = 0; i < count; i++) {
         const float *const q = f->q + (row[i] * c->heads + h) * dim;
         if (l->split_kv_b)
-            k->pack(s->packed[i], q, c->nope_dim);
+            k->pack(s->packed[i], q, c->nope_dim, f->role);
         else
             memcpy(s->vec + i * c->nope_dim, q, c->nope_dim * sizeof *q);
         memcpy(u + i * u_stride + c->kv_rank, q + c->nope_dim, c->rope_dim * sizeof *q);
@@ -127,7 +127,7 @@ static void finish_values(const struct job *j, size_t h, const size_t *row, size
     const struct forward *const f = j->f;
     const struct model_config *const c = &f->m->cfg;
     for (size_t i = 0; i < count; i++)
-        f->m->kernels.pack(s->packed[i], o + i * o_stride, c->kv_rank);
+        f->m->kernels.pack(s->packed[i], o + i * o_stride, c->kv_rank, f->role);
     expand_value(j, h, (const void *const *)s->packed, count, s->vec, c->v_dim, s);
     for (size_t i = 0; i < count; i++)
         memcpy(f->att + (row[i] * c->heads + h) * c->v_dim, s->vec + i * c->v_dim,

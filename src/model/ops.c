@@ -99,7 +99,8 @@ static void pack_item(void *ctx, size_t t, int worker)
 {
     const struct rows_job *const j = ctx;
     (void)worker;
-    j->f->m->kernels.pack((void *)(uintptr_t)j->p->row[t], j->in + t * j->n, j->n);
+    void *const dst = (void *)(uintptr_t)j->p->row[t];
+    j->f->m->kernels.pack(dst, j->in + t * j->n, j->n, j->f->role);
 }
 
 void op_pack(struct forward *f, struct packed *p, const float *x, size_t T, size_t n)

@@ -24,8 +24,8 @@
 
 static const double KL_MAX = 1e-4, SAME_MIN = 0.99;
 
-/* Every 12th conversation of up to 1,000 bytes, prompt and answer, as tokens. */
-enum { EVERY = 12, BYTES_MAX = 1000, CONVERSATIONS_MAX = 16 };
+/* Every fourth conversation of up to 1,000 bytes, prompt and answer, as tokens. */
+enum { EVERY = 4, BYTES_MAX = 1000, CONVERSATIONS_MAX = 48 };
 
 struct conversation {
     int32_t *ids;
@@ -172,7 +172,7 @@ static struct difference compare(glim_model *m, enum glim_kv kv, enum glim_kv_in
         }
         free(got.logit);
     }
-    assert_true(rows > 400);
+    assert_true(rows > 1200);
     d.kl /= (double)rows;
     d.same /= (double)rows;
     return d;

@@ -183,7 +183,7 @@ static void do_peak(void)
     b.operations = b.k.peak(PEAK_ROUNDS, &one);
 }
 
-static void do_pack(void) { b.k.pack(b.packed_data, b.x, COLS); }
+static void do_pack(void) { b.k.pack(b.packed_data, b.x, COLS, b.role); }
 
 static void do_matmul_t(void)
 {
@@ -293,7 +293,7 @@ static void bench_pack(void)
     assert_true(bytes <= PACKED_MAX);
     for (size_t t = 0; t < VECTORS; t++) {
         b.packed[t] = b.packed_data + t * bytes;
-        b.k.pack(b.packed_data + t * bytes, b.x + t * COLS, COLS);
+        b.k.pack(b.packed_data + t * bytes, b.x + t * COLS, COLS, b.role);
     }
 }
 
@@ -311,10 +311,13 @@ static void bench_type(enum dtype t)
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         b.T = rows[i];
         b.role = b.T <= 8 ? ROLE_DECODE : ROLE_PREFILL;
+        bench_pack();
         (void)snprintf(what, sizeof what, "matmul %s T=%zu", d->name, b.T);
         row_of_table(what, do_matmul, bytes, macs * (double)b.T);
     }
     (void)snprintf(what, sizeof what, "matmul %s far", d->name);
+    b.role = ROLE_DECODE;
+    bench_pack();
     row_of_table(what, do_matmul_far, bytes, macs);
 }
 

@@ -63,14 +63,14 @@ double *check_f64(struct check *c, size_t n)
 }
 
 const void *const *check_packed(struct check *c, const float *x, size_t x_stride, size_t T,
-                                size_t n)
+                                size_t n, enum kernel_role role)
 {
     const size_t bytes = c->k.pack_bytes(n);
     assert_int_equal(bytes % 64, 0);
     const void **const row = (const void **)(void *)buffer_new(c, T * sizeof *row, 0);
     uint8_t *const data = buffer_new(c, T * bytes, 0);
     for (size_t t = 0; t < T; t++) {
-        c->k.pack(data + t * bytes, x + t * x_stride, n);
+        c->k.pack(data + t * bytes, x + t * x_stride, n, role);
         row[t] = data + t * bytes;
     }
     return row;

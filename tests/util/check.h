@@ -54,9 +54,9 @@ double *check_f64(struct check *c, size_t n);
 uint8_t *check_bytes(struct check *c, size_t n);
 void *check_scratch(struct check *c, size_t n); /* at a multiple of 64 */
 void check_release(struct check *c, const char *what);
-/* T packed vectors of x [T, n] (rows x_stride apart), for matmul. */
+/* T vectors of x [T, n] (rows x_stride apart), packed for matmul. */
 const void *const *check_packed(struct check *c, const float *x, size_t x_stride, size_t T,
-                                size_t n);
+                                size_t n, enum kernel_role role);
 
 /* n random values in [-1, 1), each scaled by 2^e, e uniform in [-spread, spread]. */
 float *check_random(struct check *c, size_t n, int spread);

@@ -43,7 +43,12 @@ static const float *row_floats(const struct matrix *w, uint64_t r, float *scratc
 
 /* A packed vector is the vector itself. */
 size_t ref_pack_bytes(size_t n) { return (n * sizeof(float) + 63) / 64 * 64; }
-void ref_pack(void *dst, const float *x, size_t n) { memcpy(dst, x, n * sizeof *x); }
+
+void ref_pack(void *dst, const float *x, size_t n, enum kernel_role role)
+{
+    (void)role;
+    memcpy(dst, x, n * sizeof *x);
+}
 
 void ref_matmul(float *y, size_t y_stride, const void *const *x, size_t T, const struct matrix *w,
                 uint64_t r0, uint64_t r1, enum kernel_role role, float *scratch)

@@ -7,6 +7,8 @@
 void kernels_avx512(struct kernels *k)
 {
     level_products(k);
+    k->pack_bytes = pack_bytes_avx512;
+    k->pack = pack_avx512;
     k->index_bytes = index_bytes_avx512;
     k->index_score = index_score_avx512;
     k->attend_bytes = attend_bytes_avx512;

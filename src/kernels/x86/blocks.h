@@ -2,10 +2,10 @@
  *
  * A chunk is VEC_BYTES consecutive weights v of a row as signed bytes in their own order.
  *
- * Super-blocks multiply v by s first, as 16-bit integers, so that one float d is left for 256
- * weights. Bounds, with |q| <= 8191 (x86.h): |s v| <= 4096 (Q6_K 128*32, IQ4_XS 32*127; the others
- * below 2048), and a lane of decode adds 256/LANES products, 32*4096*8191 < 2^30; prefill flushes a
- * lane after 64, 64*4096*8191 < 2^31. Small blocks: |v| <= 128, 32 products.
+ * Where x has 14 bits (x86.h), super-blocks multiply v by s first, as 16-bit integers, so one float
+ * d is left for 256 weights. Bounds, with |q| <= 8191: |s v| <= 4096 (Q6_K 128*32, IQ4_XS 32*127;
+ * others below 2048), and a lane of decode adds 256/LANES products, 32*4096*8191 < 2^30; pairs.h
+ * flushes a lane after 64, 64*4096*8191 < 2^31. Small blocks: |v| <= 128, 32 products.
  *
  * Every function here is inlined into loops with the type as a constant: the switches vanish.
  * blocks_avx*.h unpack chunks; decode.h and prefill.h multiply them.

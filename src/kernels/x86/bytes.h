@@ -14,6 +14,23 @@ INLINE __m128i load_128(const uint8_t *p)
     return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
+/* Of eight rows, `at` bytes from their starts. */
+INLINE __m256i eight_ints(const uint8_t *const row[8], size_t at)
+{
+    return _mm256_setr_epi32((int)load_32(row[0] + at), (int)load_32(row[1] + at),
+                             (int)load_32(row[2] + at), (int)load_32(row[3] + at),
+                             (int)load_32(row[4] + at), (int)load_32(row[5] + at),
+                             (int)load_32(row[6] + at), (int)load_32(row[7] + at));
+}
+
+INLINE __m128i eight_halves(const uint8_t *const row[8], size_t at)
+{
+    return _mm_setr_epi16((short)load_16(row[0] + at), (short)load_16(row[1] + at),
+                          (short)load_16(row[2] + at), (short)load_16(row[3] + at),
+                          (short)load_16(row[4] + at), (short)load_16(row[5] + at),
+                          (short)load_16(row[6] + at), (short)load_16(row[7] + at));
+}
+
 /* Eight bytes, each twice, as 16-bit integers. */
 INLINE __m256i twice_epi16(uint64_t eight)
 {

@@ -56,8 +56,9 @@ static void pack_half(int16_t *q, float *sum, const float *x, float scale, float
     _mm256_storeu_si256((__m256i *)(void *)(q + PACK_CHUNK / 2), EVERY_SECOND(v, 0xdd));
 }
 
-void x86_pack(void *dst, const float *x, size_t n)
+void x86_pack(void *dst, const float *x, size_t n, enum kernel_role role)
 {
+    (void)role;
     const struct packed_at at = packed_layout(n);
     const size_t N = round_up_64(n);
     uint8_t *const p = dst;

@@ -4,6 +4,7 @@
  */
 #include "kernels/x86/blocks_avx2.h"
 
-enum { TILE = 6 };
+enum { TILE = 6, STRIP = 4 };
 
+#include "kernels/x86/pairs.h"
 #include "kernels/x86/prefill.h"

@@ -19,6 +19,10 @@ INLINE vint int_zero(void) { return _mm256_setzero_si256(); }
 INLINE vint int_load(const void *p) { return load_256(p); }
 INLINE vint int_all(int32_t v) { return _mm256_set1_epi32(v); }
 INLINE vint int_twice(vint v) { return _mm256_or_si256(v, _mm256_slli_epi32(v, 16)); }
+INLINE vint int_and(vint a, vint b) { return _mm256_and_si256(a, b); }
+INLINE vint int_or(vint a, vint b) { return _mm256_or_si256(a, b); }
+INLINE vint int_up(vint v, unsigned bits) { return _mm256_slli_epi32(v, (int)bits); }
+INLINE vint int_down(vint v, unsigned bits) { return _mm256_srli_epi32(v, (int)bits); }
 INLINE vint mul_16(vint a, vint b) { return _mm256_mullo_epi16(a, b); }
 
 INLINE vint dot_16(vint sum, vint a, vint b)
@@ -64,6 +68,7 @@ INLINE vfloat float_all(float v) { return _mm256_set1_ps(v); }
 INLINE vfloat float_of(vint v) { return _mm256_cvtepi32_ps(v); }
 INLINE vfloat as_float(vint v) { return _mm256_castsi256_ps(v); }
 INLINE vint as_int(vfloat v) { return _mm256_castps_si256(v); }
+INLINE vfloat sub(vfloat a, vfloat b) { return _mm256_sub_ps(a, b); }
 INLINE vfloat mul(vfloat a, vfloat b) { return _mm256_mul_ps(a, b); }
 INLINE vfloat add(vfloat a, vfloat b) { return _mm256_add_ps(a, b); }
 INLINE vfloat mul_add(vfloat a, vfloat b, vfloat c) { return _mm256_fmadd_ps(a, b, c); }
@@ -73,6 +78,14 @@ INLINE float lanes_sum(vfloat v)
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+/* ---- of LANES rows ---- */
+INLINE vint ints_at(const uint8_t *const row[LANES], size_t at) { return eight_ints(row, at); }
+
+INLINE vfloat halves_at(const uint8_t *const row[LANES], size_t at)
+{
+    return _mm256_cvtph_ps(eight_halves(row, at));
 }
 
 /* ---- the first n lanes ---- */

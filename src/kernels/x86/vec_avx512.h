@@ -21,6 +21,11 @@ INLINE vint int_zero(void) { return _mm512_setzero_si512(); }
 INLINE vint int_load(const void *p) { return _mm512_loadu_si512(p); }
 INLINE vint int_all(int32_t v) { return _mm512_set1_epi32(v); }
 INLINE vint int_twice(vint v) { return _mm512_or_si512(v, _mm512_slli_epi32(v, 16)); }
+INLINE vint int_xor(vint a, vint b) { return _mm512_xor_si512(a, b); }
+INLINE vint int_and(vint a, vint b) { return _mm512_and_si512(a, b); }
+INLINE vint int_or(vint a, vint b) { return _mm512_or_si512(a, b); }
+INLINE vint int_up(vint v, unsigned bits) { return _mm512_slli_epi32(v, bits); }
+INLINE vint int_down(vint v, unsigned bits) { return _mm512_srli_epi32(v, bits); }
 INLINE vint mul_16(vint a, vint b) { return _mm512_mullo_epi16(a, b); }
 
 /* Lane i of 32 bits: sum + a b + a' b' of its two integers of 16 bits. */
@@ -31,6 +36,12 @@ INLINE vint dot_16(vint sum, vint a, vint b) { return _mm512_dpwssd_epi32(sum, a
 INLINE void add_dot_16(vint *sum, vint a, vint b)
 {
     __asm__("vpdpwssd %2, %1, %0" : "+v"(*sum) : "v"(a), "v"(b));
+}
+
+/* Lane i: sum + the products of its four bytes of a, which have no sign, with those of b. */
+INLINE void add_dot_8(vint *sum, vint a, vint b)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(a), "v"(b));
 }
 
 /* Signed bytes 0, 2, ... (1, 3, ...) as integers of 16 bits. */
@@ -70,12 +81,25 @@ INLINE vfloat float_all(float v) { return _mm512_set1_ps(v); }
 INLINE vfloat float_of(vint v) { return _mm512_cvtepi32_ps(v); }
 INLINE vfloat as_float(vint v) { return _mm512_castsi512_ps(v); }
 INLINE vint as_int(vfloat v) { return _mm512_castps_si512(v); }
+INLINE vfloat sub(vfloat a, vfloat b) { return _mm512_sub_ps(a, b); }
 INLINE vfloat mul(vfloat a, vfloat b) { return _mm512_mul_ps(a, b); }
 INLINE vfloat add(vfloat a, vfloat b) { return _mm512_add_ps(a, b); }
 INLINE vfloat mul_add(vfloat a, vfloat b, vfloat c) { return _mm512_fmadd_ps(a, b, c); }
 
 /* Halves added to each other until one lane is left. */
 INLINE float lanes_sum(vfloat v) { return _mm512_reduce_add_ps(v); }
+
+/* ---- of LANES rows, `at` bytes from their starts ---- */
+INLINE vint ints_at(const uint8_t *const row[LANES], size_t at)
+{
+    return _mm512_inserti64x4(_mm512_castsi256_si512(eight_ints(row, at)), eight_ints(row + 8, at),
+                              1);
+}
+
+INLINE vfloat halves_at(const uint8_t *const row[LANES], size_t at)
+{
+    return _mm512_cvtph_ps(_mm256_setr_m128i(eight_halves(row, at), eight_halves(row + 8, at)));
+}
 
 /* ---- the first n lanes, all if n >= LANES ---- */
 INLINE vlanes lanes_first(size_t n) { return first_lanes(n); }

@@ -6,6 +6,9 @@
  * (blocks.h has the bounds); one conversion and one fused multiply-add per group follow, in
  * ascending order. Rounding x to 8 bits, as is common, is 64 times coarser.
  *
+ * A prompt of the avx512 level has no time for that: its instruction for products of bytes is twice
+ * as fast. There q has 8 bits and a scale for each 16: |x - s q| <= max|x| / 254 of those.
+ *
  * A packed vector of n elements, N = n rounded up to 64 (elements after n are 0):
  *
  *     f32 x[N] | i16 q[N] | f32 scale[ceil(n/256)] | f32 sum[N/16]   each at a multiple of 64
@@ -46,8 +49,20 @@ static inline size_t packed_evens(size_t i)
     return i / PACK_CHUNK * PACK_CHUNK + i % PACK_CHUNK / 2;
 }
 
+/* avx512's vectors for prompts: x[N] as above, then for each group of 256 columns */
+struct packed_quads {
+    int8_t q[PACK_GROUP];                  /* in the order of x */
+    float scale[PACK_GROUP / PACK_SUM];    /* of 16 values each: max|x| / 127 */
+    int32_t start[PACK_GROUP / PACK_SUM];  /* -128 times the sum of their q */
+    float sum[PACK_GROUP / PACK_SUM];      /* scale times the sum of their q */
+};
+
+static inline size_t packed_quads_at(size_t n) { return round_up_64(n) * sizeof(float); }
+
 size_t x86_pack_bytes(size_t n);
-void x86_pack(void *dst, const float *x, size_t n);
+void x86_pack(void *dst, const float *x, size_t n, enum kernel_role role);
+size_t pack_bytes_avx512(size_t n);
+void pack_avx512(void *dst, const float *x, size_t n, enum kernel_role role);
 
 /* Overwrite the entries of a table that this level does better. */
 void kernels_avx2(struct kernels *k);

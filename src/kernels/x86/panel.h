@@ -1,0 +1,184 @@
+/* panel.h - rows of integer blocks on their way into a panel of prefill.h: where they stand, and
+ * their scales and minima, turned so that lanes are rows. pairs.h and quads.h do the weights.
+ */
+#ifndef GLIM_KERNELS_X86_PANEL_H
+#define GLIM_KERNELS_X86_PANEL_H
+
+enum {
+    WIDE = 2, ROWS = WIDE * LANES, CHUNKS = PACK_GROUP / VEC_BYTES, QUADS = PACK_GROUP / 4
+};
+
+/* Where the blocks of LANES rows start, at one group of columns. */
+struct rows_at {
+    const uint8_t *row[LANES];
+};
+
+/* What panels are multiplied with at once: up to STRIP groups of columns of up to ROWS rows. */
+struct strip {
+    uint64_t row;
+    size_t rows;
+    size_t first, groups; /* of columns */
+    size_t n;             /* columns of the matrix */
+};
+
+struct call {
+    float *y;
+    size_t y_stride, T;
+    const void *const *x;
+    const struct matrix *w;
+    uint64_t r0, r1;
+};
+
+/* Of LANES rows and one group of columns. */
+struct panel_scales {
+    vfloat scale[PARTS]; /* small blocks: one a block (NVFP4: a part); super-blocks: see *_panel */
+    vfloat min[PARTS];   /* minus the minimum of each part, if there is one */
+};
+
+/* Quad j, of columns 4j to 4j+3 of chunk c, of all rows in register j. */
+INLINE void super_chunk_turned(enum dtype t, const struct rows_at *at, unsigned c, vint v[LANES])
+{
+    UNROLL for (unsigned i = 0; i < LANES; i++)
+        v[i] = super_chunk(t, at->row[i], c);
+    transpose(v);
+}
+
+INLINE void small_chunk_turned(enum dtype t, const struct rows_at *at, size_t c, size_t left,
+                               vint v[LANES])
+{
+    UNROLL for (unsigned i = 0; i < LANES; i++)
+        v[i] = small_chunk(t, at->row[i], c, left);
+    transpose(v);
+}
+
+/* turned[j] lane i = integer j of row i */
+INLINE void parts_turned(const __m256i of_row[LANES], bool is_signed, vint turned[PARTS])
+{
+    UNROLL for (unsigned h = 0; h < PARTS / LANES; h++) {
+        vint v[LANES];
+        UNROLL for (unsigned i = 0; i < LANES; i++)
+            v[i] = is_signed ? widen_signed(of_row[i], h) : widen_unsigned(of_row[i], h);
+        transpose(v);
+        UNROLL for (unsigned j = 0; j < LANES; j++)
+            turned[h * LANES + j] = v[j];
+    }
+}
+
+/* The 6-bit scales and minima of Q4_K and Q5_K (blocks.h: k_scales), all rows together. */
+INLINE void k_parts(const struct rows_at *at, vint scale[PARTS], vint min[PARTS])
+{
+    const vint a = ints_at(at->row, 4), b = ints_at(at->row, 8), c = ints_at(at->row, 12);
+    const vint six = int_all(0x3f3f3f3f), four = int_all(0x0f0f0f0f), two = int_all(0x03030303);
+    const vint s[2] = {
+        int_and(a, six),
+        int_or(int_and(c, four), int_up(int_and(int_down(a, 6), two), 4)),
+    };
+    const vint m[2] = {
+        int_and(b, six),
+        int_or(int_and(int_down(c, 4), four), int_up(int_and(int_down(b, 6), two), 4)),
+    };
+    UNROLL for (unsigned j = 0; j < PARTS; j++) {
+        const unsigned down = j / 2 % 4 * 8;
+        scale[j] = int_and(int_down(s[j / 8], down), int_all(0x3f));
+        min[j] = int_and(int_down(m[j / 8], down), int_all(0x3f));
+    }
+}
+
+/* The integer scales and minima of the parts of super-blocks; with their sign, or the 16 bits they
+ * take alone. */
+INLINE void super_parts(enum dtype t, const struct rows_at *at, bool is_signed, vint scale[PARTS],
+                        vint min[PARTS])
+{
+    if (t == DT_Q4_K || t == DT_Q5_K) {
+        k_parts(at, scale, min);
+        return;
+    }
+    __m256i of_row[LANES], least[LANES];
+    UNROLL for (unsigned i = 0; i < LANES; i++)
+        super_scales(t, at->row[i], &of_row[i], &least[i]);
+    parts_turned(of_row, is_signed, scale);
+    if (super_info(t).dmin_at)
+        parts_turned(least, true, min);
+}
+
+/* d of super-blocks, their minima, and the integer scales of their parts, to be multiplied in. */
+INLINE vfloat super_panel_scales(enum dtype t, const struct rows_at *at, bool is_signed,
+                                 vint scale[PARTS], struct panel_scales *s)
+{
+    vint min[PARTS];
+    super_parts(t, at, is_signed, scale, min);
+    if (super_info(t).dmin_at) {
+        const vfloat dmin = sub(float_zero(), halves_at(at->row, super_info(t).dmin_at));
+        UNROLL for (unsigned j = 0; j < PARTS; j++)
+            s->min[j] = mul(float_of(min[j]), dmin);
+    }
+    if (is_k_or_iq4(t))
+        return halves_at(at->row, super_info(t).d_at);
+    float d[LANES];
+    UNROLL for (unsigned i = 0; i < LANES; i++)
+        d[i] = super_d(t, at->row[i]);
+    return float_load(d);
+}
+
+/* One a row, of part k (NVFP4) of the block at `at`. */
+INLINE vfloat small_scales_at(enum dtype t, const struct rows_at *rows, size_t at, unsigned k)
+{
+    if (t != DT_MXFP4 && t != DT_NVFP4)
+        return halves_at(rows->row, at);
+    float d[LANES];
+    UNROLL for (unsigned i = 0; i < LANES; i++)
+        d[i] = small_scale(t, rows->row[i] + at, k);
+    return float_load(d);
+}
+
+/* The scales (and minima) of one block of each row. */
+INLINE void small_block_scales(enum dtype t, const struct rows_at *at, size_t block,
+                               struct panel_scales *s)
+{
+    const struct small_info info = small_info(t);
+    const unsigned groups = t == DT_NVFP4 ? 4 : 1;
+    for (unsigned k = 0; k < groups; k++)
+        s->scale[block * groups + k] = small_scales_at(t, at, block * info.bytes, k);
+    if (info.min_at)
+        s->min[2 * block] = s->min[2 * block + 1] =
+            halves_at(at->row, block * info.bytes + info.min_at);
+}
+
+INLINE void small_panel_scales(enum dtype t, const struct rows_at *at, size_t cols,
+                               struct panel_scales *s)
+{
+    const size_t blocks = cols / small_info(t).len;
+    for (size_t b = 0; b < blocks; b++)
+        small_block_scales(t, at, b, s);
+    if (cols % VEC_BYTES) /* half a chunk: x is 0 there; the scale must be a number */
+        s->scale[blocks] = s->min[2 * blocks] = s->min[2 * blocks + 1] = float_zero();
+}
+
+/* Columns of group k of a strip, rounded up to whole registers. */
+INLINE size_t group_cols(const struct strip *s, size_t k)
+{
+    const size_t left = s->n - (s->first + k) * PACK_GROUP;
+    return left < PACK_GROUP ? (left + VEC_BYTES - 1) / VEC_BYTES * VEC_BYTES : PACK_GROUP;
+}
+
+/* Those lanes of register w of a panel's rows, of which `have` are there. */
+INLINE vlanes wide_lanes(size_t have, unsigned w)
+{
+    return lanes_first(have < w * LANES ? 0 : have - w * LANES);
+}
+
+INLINE vint int_at(const void *p)
+{
+    int32_t v;
+    memcpy(&v, p, sizeof v);
+    return int_all(v);
+}
+
+INLINE vfloat float_at(const void *p)
+{
+    float v;
+    memcpy(&v, p, sizeof v);
+    return float_all(v);
+}
+
+#endif
