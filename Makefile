@@ -1,4 +1,4 @@
-# glim: make | demo | test | check-long | fuzz | bench | style | install DESTDIR= PREFIX= | clean
+# glim: make | demo | test | check-long | | fuzz | bench | style | install DESTDIR= PREFIX= | clean
 #
 # BUILD picks a flavour, each in its own folder: release (default, build/), werror, asan, tsan, hostile, fuzz.
 #   make BUILD=asan            libglim and glim under AddressSanitizer and UBSan, in build/asan/
@@ -9,6 +9,7 @@ BUILD   ?= release
 WITH_EDIT ?= 1
 
 VERSION := 0.1.0
+ARCH    := $(shell uname -m)
 CC      ?= gcc
 CSTD    := -std=c11 -D_GNU_SOURCE
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wwrite-strings
@@ -62,8 +63,11 @@ AVX2   := -mavx2 -mfma -mf16c
 AVX512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi $(AVX2) -mbmi -mbmi2
 $(O)/src/kernels/x86/%_avx2.o: CFLAGS += -O3 $(AVX2)
 $(O)/src/kernels/x86/%_avx512.o: CFLAGS += -O3 $(AVX512)
+$(O)/src/kernels/arm/%_neon.o: CFLAGS += -O3
+$(O)/src/kernels/arm/%_neon_dot.o: CFLAGS += -O3 -march=armv8.2-a+dotprod
+$(O)/src/kernels/arm/%_neon_i8mm.o: CFLAGS += -O3 -march=armv8.2-a+dotprod+i8mm
 
-ARCHDIRS := $(if $(filter x86_64 amd64,$(shell uname -m)),kernels/x86)
+ARCHDIRS := $(if $(filter x86_64 amd64,$(ARCH)),kernels/x86) $(if $(filter aarch64 arm64,$(ARCH)),kernels/arm)
 LIBDIRS := base formats kernels kernels/ref $(ARCHDIRS) weights cache model text sample engine
 LIBSRC  := $(wildcard $(LIBDIRS:%=src/%/*.c))
 CLISRC  := $(wildcard src/cli/*.c src/server/*.c src/agent/*.c)

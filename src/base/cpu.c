@@ -4,6 +4,10 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,6 +60,17 @@ bool cpu_has(enum cpu_level l)
 {
     const enum cpu_level best = cpu_detect();
     return l == CPU_BASELINE || l == best || (l != CPU_NEON && best != CPU_NEON && l < best);
+}
+
+unsigned cpu_extras(void)
+{
+#if defined(__aarch64__)
+    const bool dot = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+    const bool i8mm = getauxval(AT_HWCAP2) & HWCAP2_I8MM;
+    return (dot ? CPU_DOTPROD : 0u) | (dot && i8mm ? CPU_I8MM : 0u);
+#else
+    return 0;
+#endif
 }
 
 int cpu_count(void)

@@ -19,6 +19,10 @@ int cpu_level_parse(const char *name, enum cpu_level *out, struct err *e);
 enum cpu_level cpu_detect(void);
 /* Does this machine have level l? A level has all that is below it on the same architecture. */
 bool cpu_has(enum cpu_level l);
+/* What this machine has beyond the least that its best level needs, as flags: for CPU_NEON,
+ * products of four bytes (dotprod) and of matrices of bytes (i8mm; only with dotprod). */
+enum { CPU_DOTPROD = 1, CPU_I8MM = 2 };
+unsigned cpu_extras(void);
 /* Processors this process may use; at least 1. */
 int cpu_count(void);
 /* Those processors, in the order in which threads should take them (cpu_spread); returns how many,

@@ -1,6 +1,10 @@
 /* kernels.c - see kernels.h. Which levels exist and in which order they overwrite each other. */
 #include "kernels/kernels.h"
+#if defined(__x86_64__)
 #include "kernels/x86/x86.h"
+#elif defined(__aarch64__)
+#include "kernels/arm/arm.h"
+#endif
 
 #include <assert.h>
 
@@ -13,6 +17,9 @@ void kernels_init(struct kernels *k, enum cpu_level max)
         kernels_avx2(k);
     if (max >= CPU_AVX512)
         kernels_avx512(k);
+#elif defined(__aarch64__)
+    if (max >= CPU_NEON)
+        kernels_neon(k, cpu_extras());
 #else
     (void)max;
 #endif

@@ -56,7 +56,7 @@ static void test_peak(void **state)
 static void test_products(void **state)
 {
     (void)state;
-    static const enum cpu_level levels[] = {CPU_BASELINE, CPU_AVX2, CPU_AVX512};
+    static const enum cpu_level levels[] = {CPU_BASELINE, CPU_NEON, CPU_AVX2, CPU_AVX512};
     for (size_t i = 0; i < COUNT_OF(levels); i++) {
         struct kernels k;
         if (!cpu_has(levels[i]))

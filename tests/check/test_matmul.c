@@ -3,6 +3,10 @@
  */
 #include "util/check.h"
 
+#if defined(__aarch64__)
+#include "kernels/arm/arm.h"
+#endif
+
 struct product {
     struct matrix w;
     float *values; /* [rows, cols] */
@@ -212,6 +216,33 @@ static void check_one_hot(struct check *c)
     }
 }
 
+#if defined(__aarch64__)
+/* A processor without some instructions computes the same bits with others. */
+static void same_with(struct check *c, unsigned extras)
+{
+    for (int t = 0; t < DT_COUNT; t++)
+        for (size_t i = 0; dtype_info((enum dtype)t)->decodes && i < COUNT_OF(roles); i++) {
+            const struct product p = random_product(c, (enum dtype)t, 9, 768, 5);
+            kernels_neon(&c->k, cpu_extras());
+            const float *const y = matmul(c, &p, 5, 0, 9, roles[i]);
+            kernels_neon(&c->k, extras);
+            const float *const z = matmul(c, &p, 5, 0, 9, roles[i]);
+            for (size_t v = 0; v < 5; v++)
+                check_same("matmul with fewer instructions", 768, z + v * p.y_stride,
+                           y + v * p.y_stride, 9);
+            check_release(c, "matmul");
+        }
+}
+
+static void check_extras(struct check *c)
+{
+    static const unsigned fewer[] = {0, CPU_DOTPROD};
+    for (size_t i = 0; i < COUNT_OF(fewer) && !c->ref; i++)
+        if ((cpu_extras() & fewer[i]) == fewer[i])
+            same_with(c, fewer[i]);
+}
+#endif
+
 /* ---- rows ---- */
 static void check_rows(struct check *c)
 {
@@ -335,6 +366,9 @@ static void check_matmul_t(struct check *c)
 
 LEVELS(matmul, matmul)
 LEVELS(one_hot, matmul)
+#if defined(__aarch64__)
+LEVELS(extras, matmul)
+#endif
 LEVELS(rows, matrix_row)
 LEVELS(matmul_t, matmul_t)
 
@@ -343,6 +377,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_one_hot),
+#if defined(__aarch64__)
+        cmocka_unit_test(test_extras),
+#endif
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_matmul_t),
     };

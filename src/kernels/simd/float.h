@@ -3,8 +3,8 @@
  *     y[t,r] = sum_c w[r,c] x[t,c]
  *
  * The skeleton of float_*.c of the levels, each of which includes it once, behind its vec_*.h,
- * weights_at(type, row, c, n): n <= LANES weights from column c on, 0 in the other lanes, F8
- * smaller by 2^8; and
+ * weights_at(type, row, c, n): the first n of LANES weights from column c on, 0 in the other lanes
+ * (n may be more), F8 smaller by 2^8; and
  *
  *     PAIR, VECTORS   rows and vectors walked at once
  *     HALVES          registers a sum has: lane l of half h takes columns
