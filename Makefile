@@ -1,7 +1,8 @@
-# glim: make | demo | test | check-long | | fuzz | bench | style | install DESTDIR= PREFIX= | clean
+# glim: make | demo | test | check-long | check-neon | fuzz | bench | style | install DESTDIR= PREFIX= | clean
 #
-# BUILD picks a flavour, each in its own folder: release (default, build/), werror, asan, tsan, hostile, fuzz.
+# BUILD picks a flavour, each in its own folder: release (default, build/), werror, asan, tsan, hostile, fuzz, arm64.
 #   make BUILD=asan            libglim and glim under AddressSanitizer and UBSan, in build/asan/
+#   make BUILD=arm64           cross-built for AArch64 Linux, in build/arm64/; make check-neon runs its tests in qemu
 # WITH_EDIT=0 builds without libedit (chat then reads plain lines).
 
 PREFIX  ?= /usr/local
@@ -41,8 +42,17 @@ else ifeq ($(BUILD),fuzz)
   CC := clang
   FLAGS := -fPIC -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
   LDSAN := -fsanitize=address,undefined
+else ifeq ($(BUILD),arm64)
+  # Libraries of that architecture: tools/sysroot-arm64, without root and beside the system's own.
+  O := build/arm64
+  CC := aarch64-linux-gnu-gcc
+  ARCH := aarch64
+  WITH_EDIT := 0
+  SYSROOT := build/sysroot-arm64
+  FLAGS := $(HARDEN) -Werror -isystem $(SYSROOT)/usr/include
+  LDSAN := -L$(SYSROOT)/usr/lib/aarch64-linux-gnu
 else
-  $(error BUILD=$(BUILD): expected release, werror, asan, tsan, hostile or fuzz)
+  $(error BUILD=$(BUILD): expected release, werror, asan, tsan, hostile, fuzz or arm64)
 endif
 
 LIBS    := -ljson-c -lpcre2-8 -lpthread -lm
@@ -129,8 +139,12 @@ fuzzers: $(FUZZBIN)
 setup:
 	@tools/setup
 
-setup-long:
+setup-long: setup-neon
 	@tools/setup long
+
+setup-neon: setup
+	@tools/setup neon
+	@tools/sysroot-arm64
 
 demo: setup
 	@$(MAKE) --no-print-directory -j2 all
@@ -141,6 +155,9 @@ test: setup
 
 check-long: setup-long
 	@tests/run long
+
+check-neon: setup-neon
+	@tests/run neon
 
 fuzz: setup-long
 	@tests/run fuzz
@@ -170,5 +187,5 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all tests fuzzers setup setup-long demo test check-long fuzz bench style install clean
+.PHONY: all tests fuzzers setup setup-long setup-neon demo test check-long check-neon fuzz bench style install clean
 .SECONDARY:

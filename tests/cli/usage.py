@@ -103,6 +103,8 @@ def test_good_values_reach_the_model():
     for size in ("1", "512M", "20G", "20GB", "20GiB", "64g", "1T"):
         refused(glim("plan", "-m", "/nonexistent", "--ram", size))
     assert "warp" in refused(glim("show", "--isa", "warp"), 2).err
+    other = "neon" if os.uname().machine == "x86_64" else "avx2"
+    assert f'isa "{other}": this machine has ' in refused(glim("show", "--isa", other)).err
 
 
 @test
