@@ -28,29 +28,31 @@ static float score_of(const float *q, const float *w, const float *key, size_t H
     return (float)sum;
 }
 
-static double byte_dot(const int8_t *a, const uint8_t *b, size_t n)
+static int64_t byte_dot(const int8_t *a, const int8_t *b, size_t n)
 {
     int64_t sum = 0;
     for (size_t i = 0; i < n; i++)
-        sum += a[i] * (int8_t)b[i];
-    return (double)sum;
+        sum += a[i] * b[i];
+    return sum;
 }
 
 /* The same of blocks. */
 static float score_of_bytes(const int8_t *q, const float *q_scale, const float *w,
-                            const uint8_t *row, size_t Hi, size_t Di, float scale)
+                            const uint8_t *row, size_t Hi, size_t Di, float scale,
+                            ref_byte_dot *dot)
 {
+    const int8_t *const key = (const int8_t *)row + sizeof(float);
     const double s = (double)bits_f32(load_u32(row)) * (double)scale;
     double sum = 0;
     for (size_t h = 0; h < Hi; h++)
         sum += (double)w[h] * relu((double)q_scale[h] * s
-                                   * byte_dot(q + h * Di, row + sizeof(float), Di));
+                                   * (double)dot(q + h * Di, key, Di));
     return (float)sum;
 }
 
-static void score_bytes(float *s, size_t s_stride, const float *q, const float *w, size_t T,
-                        const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
-                        float *q_scale)
+void ref_score_bytes(float *s, size_t s_stride, const float *q, const float *w, size_t T,
+                     const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
+                     float *q_scale, ref_byte_dot *dot)
 {
     int8_t *const v = (int8_t *)(q_scale + T * Hi);
     for (size_t h = 0; h < T * Hi; h++)
@@ -58,7 +60,7 @@ static void score_bytes(float *s, size_t s_stride, const float *q, const float *
     for (size_t i = 0; i < n; i++)
         for (size_t t = 0; t < T; t++)
             s[t * s_stride + i] = score_of_bytes(v + t * Hi * Di, q_scale + t * Hi, w + t * Hi,
-                                                 row[i], Hi, Di, scale);
+                                                 row[i], Hi, Di, scale, dot);
 }
 
 void ref_index_score(float *s, size_t s_stride, const float *q, const float *w, size_t T,
@@ -67,7 +69,7 @@ void ref_index_score(float *s, size_t s_stride, const float *q, const float *w, 
 {
     float *const key = scratch;
     if (kt == KV_I8) {
-        score_bytes(s, s_stride, q, w, T, row, n, Hi, Di, scale, key);
+        ref_score_bytes(s, s_stride, q, w, T, row, n, Hi, Di, scale, key, byte_dot);
         return;
     }
     for (size_t i = 0; i < n; i++) {

@@ -66,6 +66,11 @@ size_t ref_index_bytes(size_t T, size_t Hi, size_t Di);
 void ref_index_score(float *s, size_t s_stride, const float *q, const float *w, size_t T,
                      const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
                      enum kv_type kt, void *scratch);
+/* index_score of I8 keys: scratch is its. dot: <a, b> of n bytes, exact. */
+typedef int64_t ref_byte_dot(const int8_t *a, const int8_t *b, size_t n);
+void ref_score_bytes(float *s, size_t s_stride, const float *q, const float *w, size_t T,
+                     const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
+                     float *scratch, ref_byte_dot *dot);
 size_t ref_attend_bytes(size_t dim, size_t n);
 void ref_attend(float *o, size_t o_stride, const struct attend *a, void *scratch);
 
