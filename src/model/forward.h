@@ -39,7 +39,7 @@ struct packed {
 
 /* Absorbed attention works on tiles of rows and blocks of heads; the indexer on tiles of rows and
  * blocks of keys. */
-enum { ABSORB_ROWS = 16, ABSORB_HEADS = 16, INDEX_ROWS = 4, INDEX_KEYS = 2048 };
+enum { ABSORB_ROWS = 16, ABSORB_HEADS = 64, INDEX_ROWS = 4, INDEX_KEYS = 2048 };
 /* Where tiles are few, their keys are cut into up to INDEX_PARTS parts a thread, of part_keys at
  * least. */
 enum { INDEX_PARTS = 2, INDEX_PART_KEYS = 4096 };

@@ -295,7 +295,7 @@ static void check_attend(struct check *c)
             attend_case(c, (struct shape){M, n, Dk, 0, inside, kinds[i], false});
             attend_case(c, (struct shape){M, n, Dk, Dk, behind, kinds[i], true});
         }
-        attend_case(c, (struct shape){16, 300, 576, 0, 512, kinds[i], false});
+        attend_case(c, (struct shape){70, 300, 576, 0, 512, kinds[i], false});
         attend_case(c, (struct shape){40, 300, 256, 256, 256, kinds[i], true});
         for (size_t n = 1; n <= 20; n++)
             attend_chooses(c, n, kinds[i]);

@@ -86,7 +86,8 @@ static void test_kv_row_bytes(void **state)
 enum {
     ROWS = 2048, COLS = 6144, KEYS = 2048, RK = 512, DR = 64, HI = 32, DI = 128, HEADS = 16,
     TOP = 1 << 20, VECTORS = 128, PACKED_MAX = 1 << 16, ATTEND_MAX = 1 << 20,
-    NOPE = 192, MEMORY = 256 << 20, PEAK_ROUNDS = 1 << 16, FAR_KEYS = 1 << 17
+    NOPE = 192, MEMORY = 256 << 20, PEAK_ROUNDS = 1 << 16, FAR_KEYS = 1 << 17,
+    ALL_HEADS = 64
 };
 
 static struct {
@@ -98,7 +99,7 @@ static struct {
     enum kv_type kv;
     uint8_t *packed_data;
     void *attend;
-    uint32_t seen[HEADS];
+    uint32_t seen[ALL_HEADS];
     int32_t *idx;
     struct matrix w;
     size_t T, far;
@@ -235,6 +236,19 @@ static void do_absorbed(void)
     b.k.attend(b.y, RK, &a, b.attend);
 }
 
+/* One row of a prompt at a depth of 32,768: its list lies all over the cache. */
+static void do_absorbed_far(void)
+{
+    enum { DEPTH = 32768, STEP = DEPTH / KEYS };
+    const size_t bytes = kv_row_bytes(b.kv, RK) + kv_row_bytes(b.kv == KV_Q8 ? KV_F16 : b.kv, DR);
+    b.far = (b.far + 7) % STEP;
+    for (size_t i = 0; i < KEYS; i++)
+        b.far_rows[i] = b.weights + (i * STEP + (b.far + i * 5) % STEP) * bytes;
+    const struct attend a = {b.x, ALL_HEADS, RK + DR, b.far_rows, b.seen, RK + DR, 0, RK, b.kv,
+                             0.06f, RK};
+    b.k.attend(b.y, RK, &a, b.attend);
+}
+
 /* One head of a prompt: many rows over expanded keys. */
 static void do_expanded(void)
 {
@@ -266,7 +280,7 @@ static void bench_init(void)
     rng_bytes(&r, b.weights, MEMORY);
     for (size_t i = 0; i < MEMORY; i++)
         b.weights[i] &= 0x3b; /* no type's exponent is all ones */
-    for (size_t m = 0; m < HEADS; m++)
+    for (size_t m = 0; m < ALL_HEADS; m++)
         b.seen[m] = KEYS;
     for (size_t i = 0; i < KEYS; i++)
         b.rows[i] = b.weights + (i * 7919 % KEYS) * 2 * (RK + DR);
@@ -351,6 +365,9 @@ static void bench_cached(enum kv_type t, const char *name)
     (void)snprintf(what, sizeof what, "attend 16 heads %s", name);
     row_of_table(what, do_absorbed, KEYS * (double)(kv_row_bytes(t, RK) + DR * 2),
                  (double)HEADS * KEYS * (2 * RK + DR));
+    (void)snprintf(what, sizeof what, "attend 64 heads %s far", name);
+    row_of_table(what, do_absorbed_far, KEYS * (double)(kv_row_bytes(t, RK) + DR * 2),
+                 (double)ALL_HEADS * KEYS * (2 * RK + DR));
 }
 
 static void bench_rest(void)

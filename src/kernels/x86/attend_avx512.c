@@ -1,6 +1,6 @@
 /* attend_avx512.c - queries against cached rows, in f32.
  *
- * Up to 32 queries at once walk over the rows in segments of 64. A segment's rows are converted
+ * Up to 64 queries at once walk over the rows in segments of 64. A segment's rows are converted
  * once and then met by all queries, in tiles of 4 x 4: inner products with lanes along the row, and
  * sums of values with lanes along the value. The softmax is kept as it goes: when a segment raises
  * a query's maximum, what it has so far is scaled down.
@@ -20,7 +20,7 @@
 #include "kernels/x86/math_avx512.h"
 #include "kernels/x86/x86.h"
 
-enum { QUERIES = 32, SEGMENT = 64, LANES = 16, TILE = 4, AHEAD = 8 };
+enum { QUERIES = 64, SEGMENT = 64, LANES = 16, TILE = 4, AHEAD = 8 };
 
 /* The scratch: strides and counts in floats, rounded up to LANES. */
 struct room {
