@@ -75,6 +75,7 @@ int kv_init(struct kv *kv, const struct kv_layout *l, uint64_t capacity, struct 
         kv_deinit(kv);
         return err_nomem(e, "cache", bytes);
     }
+    (void)madvise(p, (size_t)bytes, MADV_HUGEPAGE); /* a wish */
     kv->memory = p;
     return GLIM_OK;
 }
