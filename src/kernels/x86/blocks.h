@@ -69,4 +69,15 @@ INLINE void super_scales(enum dtype t, const uint8_t *p, __m256i *scale, __m256i
     }
 }
 
+/* The same of R rows' blocks for even_bytes_times: scales times 2^8. */
+INLINE void begin_scales(enum dtype t, unsigned R, const uint8_t *const p[2], __m256i scale[2],
+                         __m256i min[2])
+{
+    UNROLL for (unsigned i = 0; i < R; i++) {
+        scale[i] = min[i] = _mm256_setzero_si256();
+        super_scales(t, p[i], &scale[i], &min[i]);
+        scale[i] = _mm256_slli_epi16(scale[i], 8);
+    }
+}
+
 #endif

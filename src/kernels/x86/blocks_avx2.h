@@ -70,12 +70,31 @@ INLINE vint super_chunk(enum dtype t, const uint8_t *p, unsigned c)
     }
 }
 
-/* The scales of a chunk's 16-bit lanes (of evens or odds), out of the block's 16. */
-INLINE vint fold_of(__m256i scales, unsigned c)
+/* ---- blocks of up to two rows, before their chunks are unpacked ---- */
+
+struct begun {
+    __m256i scale[2], min[2]; /* scale times 2^8: even_bytes_times */
+};
+
+INLINE void super_begin(enum dtype t, unsigned R, const uint8_t *const p[2], struct begun *b)
 {
+    begin_scales(t, R, p, b->scale, b->min);
+}
+
+INLINE vint begun_chunk(enum dtype t, const uint8_t *p, const struct begun *b, unsigned i,
+                        unsigned c)
+{
+    (void)b, (void)i;
+    return super_chunk(t, p, c);
+}
+
+/* The scales of a chunk's 16-bit lanes (of evens or odds), out of the block's 16. */
+INLINE vint begun_fold(enum dtype t, const struct begun *b, unsigned i, unsigned c)
+{
+    (void)t;
     const vint even_odd = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15, 0,
                                            1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
-    const vint turned = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(scales, even_odd), 0xd8);
+    const vint turned = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(b->scale[i], even_odd), 0xd8);
     return _mm256_shuffle_epi8(turned, _mm256_set1_epi16((short)(0x0100 + 0x0202 * (int)c)));
 }
 

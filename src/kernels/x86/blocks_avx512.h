@@ -87,14 +87,37 @@ INLINE vint super_chunk(enum dtype t, const uint8_t *p, unsigned c)
     }
 }
 
+/* ---- blocks of two rows, before their chunks are unpacked ---- */
+
+struct begun {
+    __m256i scale[2], min[2]; /* scale times 2^8: even_bytes_times */
+    struct looked_up found;
+};
+
+INLINE void super_begin(enum dtype t, unsigned R, const uint8_t *const p[2], struct begun *b)
+{
+    if (is_k_or_iq4(t))
+        begin_scales(t, R, p, b->scale, b->min);
+    else
+        look_up(t, p, &b->found);
+}
+
+INLINE vint begun_chunk(enum dtype t, const uint8_t *p, const struct begun *b, unsigned i,
+                        unsigned c)
+{
+    return is_k_or_iq4(t) ? super_chunk(t, p, c) : lattice_chunk_of(t, &b->found, i, c);
+}
+
 /* The scales of a chunk's 16-bit lanes (of evens or odds), out of the block's 16. */
-INLINE vint fold_of(__m256i scales, unsigned c)
+INLINE vint begun_fold(enum dtype t, const struct begun *b, unsigned i, unsigned c)
 {
     const vint four = _mm512_set_epi64(0x0003000300030003, 0x0003000300030003, 0x0002000200020002,
                                        0x0002000200020002, 0x0001000100010001, 0x0001000100010001,
                                        0, 0);
-    const vint index = _mm512_add_epi16(four, _mm512_set1_epi16((short)(4 * c)));
-    return _mm512_permutexvar_epi16(index, _mm512_castsi256_si512(scales));
+    const unsigned first = 4 * c + (is_k_or_iq4(t) ? 0 : 16 * i);
+    const vint scales = is_k_or_iq4(t) ? _mm512_castsi256_si512(b->scale[i]) : b->found.scale;
+    return _mm512_permutexvar_epi16(_mm512_add_epi16(four, _mm512_set1_epi16((short)first)),
+                                    scales);
 }
 
 /* ---- small blocks ---- */

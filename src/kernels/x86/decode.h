@@ -10,6 +10,9 @@
  *     ROWS_OF_4      rows walked together where a pass has 4 vectors (or 3)
  *     IN_PLACE       a super-block's sums are added to in their registers (add_dot_16)
  *
+ * What comes before a super-block's chunks (scales, points looked up) is done one block ahead: a
+ * long chain, which the machine does not see early enough to begin it while it multiplies.
+ *
  * The bits of y[t,r] depend on row r and vector t alone: every vector runs through the same
  * operations in its own registers, whichever others run beside it.
  */
@@ -58,22 +61,17 @@ INLINE void super_minima(unsigned T, float dmin, __m256i min, const struct vecto
 
 /* One super-block of R rows against T vectors. */
 INLINE void super_group(enum dtype t, unsigned R, unsigned T, const uint8_t *const p[ROWS_AT_ONCE],
-                        size_t g, const struct vectors *x, struct sums *acc)
+                        const struct begun *b, size_t g, const struct vectors *x, struct sums *acc)
 {
     const struct super_info info = super_info(t);
     vint sum[ROWS_AT_ONCE][VECTORS];
-    __m256i scale[ROWS_AT_ONCE], min[ROWS_AT_ONCE];
-    UNROLL for (unsigned i = 0; i < R; i++) {
-        scale[i] = min[i] = _mm256_setzero_si256();
-        super_scales(t, p[i], &scale[i], &min[i]);
-        scale[i] = _mm256_slli_epi16(scale[i], 8);
+    UNROLL for (unsigned i = 0; i < R; i++)
         UNROLL for (unsigned v = 0; v < T; v++)
             sum[i][v] = int_zero();
-    }
     UNROLL for (unsigned c = 0; c < CHUNKS; c++) {
         vint even[ROWS_AT_ONCE], odd[ROWS_AT_ONCE];
         UNROLL for (unsigned i = 0; i < R; i++) {
-            const vint bytes = super_chunk(t, p[i], c), fold = fold_of(scale[i], c);
+            const vint bytes = begun_chunk(t, p[i], b, i, c), fold = begun_fold(t, b, i, c);
             even[i] = even_bytes_times(bytes, fold);
             odd[i] = odd_bytes_times(bytes, fold);
         }
@@ -83,9 +81,9 @@ INLINE void super_group(enum dtype t, unsigned R, unsigned T, const uint8_t *con
         const float d = super_d(t, p[i]);
         UNROLL for (unsigned v = 0; v < T; v++)
             acc->at[i][v] = mul_add(float_of(sum[i][v]), float_all(d * x->scale[v][g]),
-                                acc->at[i][v]);
+                                    acc->at[i][v]);
         if (info.dmin_at)
-            super_minima(T, load_half(p[i] + info.dmin_at), min[i], x, g, acc->at[i]);
+            super_minima(T, load_half(p[i] + info.dmin_at), b->min[i], x, g, acc->at[i]);
     }
 }
 
@@ -133,7 +131,8 @@ INLINE void small_group(enum dtype t, unsigned R, unsigned T, const uint8_t *con
             acc->at[i][v] = mul_add(part[i][v], float_all(x->scale[v][g]), acc->at[i][v]);
 }
 
-/* y[i][v] = row i times vector v; ahead: bytes to the rows that come next, which are called for. */
+/* y[i][v] = row i times vector v; ahead: bytes to the rows that come next, which are called for.
+ * The last super-block is begun twice: there is none after it. */
 INLINE void rows_times(enum dtype t, bool super, unsigned R, unsigned T,
                        const uint8_t *const row[ROWS_AT_ONCE], size_t ahead, size_t cols,
                        const struct vectors *x, float y[ROWS_AT_ONCE][VECTORS])
@@ -144,17 +143,24 @@ INLINE void rows_times(enum dtype t, bool super, unsigned R, unsigned T,
             acc.at[i][v] = float_zero();
     const size_t bytes = super ? super_info(t).bytes
                                : PACK_GROUP / small_info(t).len * small_info(t).bytes;
+    struct begun begun[2];
+    if (super)
+        super_begin(t, R, row, &begun[0]);
     for (size_t g = 0; g * PACK_GROUP < cols; g++) {
-        const uint8_t *p[ROWS_AT_ONCE];
+        const uint8_t *p[ROWS_AT_ONCE], *after[ROWS_AT_ONCE];
+        const size_t step = (g + 1) * PACK_GROUP < cols ? bytes : 0;
         UNROLL for (unsigned i = 0; i < R; i++) {
             p[i] = row[i] + g * bytes;
+            after[i] = p[i] + step;
             UNROLL for (size_t at = 0; at < bytes; at += 64)
                 _mm_prefetch((const char *)p[i] + ahead + at, _MM_HINT_T0);
         }
-        if (super)
-            super_group(t, R, T, p, g, x, &acc);
-        else
+        if (super) {
+            super_begin(t, R, after, &begun[(g + 1) % 2]);
+            super_group(t, R, T, p, &begun[g % 2], g, x, &acc);
+        } else {
             small_group(t, R, T, p, g, cols - g * PACK_GROUP, x, &acc);
+        }
     }
     UNROLL for (unsigned i = 0; i < R; i++)
         UNROLL for (unsigned v = 0; v < T; v++)
