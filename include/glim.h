@@ -238,7 +238,7 @@ GLIM_API const char *glim_template_name(const glim_tokenizer *t);
 struct glim_session_options {
     size_t size;
     uint64_t context_tok; /* room for this many tokens; 0 = min(model's context, 8192) */
-    uint64_t chunk_tok;   /* prefill step; 0 = 256 */
+    uint64_t chunk_tok;   /* prefill step; 0 = 512 */
     enum glim_kv kv;
     bool mtp;             /* keep the MTP layer's cache, for drafts; the model must have one */
     enum glim_kv_index kv_index;
@@ -305,7 +305,7 @@ struct glim_sampling {
     uint32_t top_k;            /* 0 = off */
     double repetition_penalty; /* 1 = off; over the timeline's last penalty_window tokens */
     double presence_penalty, frequency_penalty; /* 0 = off; over generated tokens */
-    uint32_t penalty_window;   /* 0 = 256 */
+    uint32_t penalty_window;   /* 0 = 512 */
     uint64_t seed;             /* same seed, same tokens, on any machine */
     const struct glim_logit_bias *bias;
     size_t biases;

@@ -126,7 +126,7 @@ static const struct opt table[] = {
      "tokens that the draft layer guesses ahead: as many as pay, none, or always so many; the "
      "answer is the same [auto]"},
     {"chunk", 0, OPT_INT, GROUP_MODEL, COMPUTE, "N", 1, 65536, AT(chunk),
-     "prompt tokens computed in one step [256]"},
+     "prompt tokens computed in one step [512]"},
     {"no-pin", 0, OPT_FLAG, GROUP_ADVANCED, OPENS, NULL, 0, 0, AT(unpinned),
      "let the system move the threads between processors"},
     {"isa", 0, OPT_TEXT, GROUP_ADVANCED, OPENS, "LEVEL", 0, 0, AT(isa),

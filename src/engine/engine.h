@@ -17,7 +17,7 @@
 #include "text/tokenizer.h"
 #include "weights/weights.h"
 
-enum { STOP_TOKENS_MAX = 16, NAME_BYTES = 256, CHUNK_DEFAULT = 256, LOGIT_ROWS = 8 };
+enum { STOP_TOKENS_MAX = 16, NAME_BYTES = 256, CHUNK_DEFAULT = 512, LOGIT_ROWS = 8 };
 
 struct glim_tokenizer {
     struct tok *tok;

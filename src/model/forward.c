@@ -160,8 +160,8 @@ static void mtp_input(struct forward *f, const float *hidden)
         m->kernels.rmsnorm(in, in, m->mtp.enorm, d, (float)c->norm_eps);
         m->kernels.rmsnorm(in + d, hidden + t * d, m->mtp.hnorm, d, (float)c->norm_eps);
     }
-    op_pack(f, &f->v_in, f->mtp_in, f->T, 2 * d);
-    op_matmul(f, f->x, d, &f->v_in, f->T, &m->mtp.eh_proj);
+    op_pack(f, &f->mtp_packed, f->mtp_in, f->T, 2 * d);
+    op_matmul(f, f->x, d, &f->mtp_packed, f->T, &m->mtp.eh_proj);
 }
 
 /* The joined input, then a decoder layer with its own cache, then the shared head's norm. Source:

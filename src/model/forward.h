@@ -44,6 +44,9 @@ enum { ABSORB_ROWS = 16, ABSORB_HEADS = 64, INDEX_ROWS = 4, INDEX_KEYS = 2048 };
  * least. */
 enum { INDEX_PARTS = 2, INDEX_PART_KEYS = 4096 };
 
+/* Rows of a gated product that are worked on together, when the step is as large as it can be. */
+enum { UP_ROWS = 128 };
+
 /* The best positions so far of one row, rising, and those that may join them. */
 struct candidates {
     float *score;     /* [2 Kt + INDEX_KEYS] */
@@ -62,6 +65,7 @@ struct scratch { /* one a worker */
     const void **ptr;     /* [context] */
     uint32_t *seen;       /* [max(T, ABSORB_HEADS)] */
     float *expanded;      /* [expand_max, Dn + Dr + Dv] */
+    float *up;            /* [rows_max, UP_ROWS] what a product's `up` gives */
     float *score;         /* [INDEX_ROWS, INDEX_KEYS] */
     struct candidates best[INDEX_PARTS * INDEX_ROWS];
     int32_t *order;       /* [Kt] */
@@ -100,13 +104,14 @@ struct forward {
     float *lat;  /* [expand_max,Rk] latents of the span that is expanded */
     struct packed lat_in; /* the same */
     struct packed h_in;   /* [T,D] h, for all matrices that read it */
-    struct packed v_in;   /* [T,...] the input of one matrix */
+    struct packed v_in;   /* [T, Rq or H*Dv] the query latent; what attention gives */
     float *qi;   /* [T,Hi,Di] */
     float *ki;   /* [T,Di] */
     float *wi;   /* [T,Hi] */
     int32_t *pick;    /* [T,picks_max] positions to attend to, ascending */
     uint32_t *picked; /* [T] how many; PICK_ALL = all up to the row's own position */
-    float *gate, *up; /* [T,W] of dense and shared feed-forwards */
+    float *gate; /* [T,W] of dense and shared feed-forwards */
+    struct packed gate_in; /* the same */
     float *route;     /* [T,E] */
     int32_t *chosen;  /* [T,K] in router order */
     float *weight;    /* [T,K] */
@@ -116,9 +121,10 @@ struct forward {
     size_t items;
     const void **ex_in; /* [T*K] into h_in */
     struct packed act_in; /* [T*K,F] */
-    float *ex_act, *ex_up; /* [T*K,F] */
-    float *ex_out;    /* [T*K,D], indexed by pair */
+    float *ex_act;    /* [T*K,F] */
+    float *ex_out;    /* [T*K, some of D], indexed by pair; in the place of ex_act */
     float *mtp_in;    /* [T,2D] */
+    struct packed mtp_packed; /* the same */
     float *mtp_out;   /* [T,D] after shared_head.norm */
 
     atomic_int fault; /* enum fault: a choice was to be made among numbers that are not finite */
@@ -165,14 +171,15 @@ int forward_mtp_fill(struct forward *f, const struct row *row, const float *hidd
 
 /* ---- between the files of model/ ---- */
 
-/* One matrix product of a job: y[T, w->rows] = x . w^T, rows `stride` apart. With `up`, a matrix of
- * the same shape: y = silu(x . w^T) * (x . up^T), and up_y (shaped like y) is used up. */
+/* One matrix product of a job: y[T, to - from] = x . w[from, to)^T, rows `stride` apart; to = 0:
+ * all rows of w. With `up`, a matrix of the same shape: y = silu(x . w^T) * (x . up^T). */
 struct product {
-    float *y, *up_y;
+    float *y;
     size_t stride;
     const void *const *x; /* [T] prepared vectors */
     size_t T;
     const struct matrix *w, *up;
+    uint64_t from, to;
     uint64_t block; /* set by op_products: rows an item */
     size_t first;   /* its first item */
 };
@@ -193,7 +200,7 @@ void op_norm(struct forward *f, struct packed *p, float *y, float *x, const floa
              const float *g, size_t T, size_t n, double eps);
 void op_add(struct forward *f, float *x, const float *add, size_t T, size_t n); /* x += add */
 
-/* A feed-forward of f->h_in: f->gate = silu(gate . h) * (up . h);  f->y = down . f->v_in. */
+/* A feed-forward of f->h_in: f->gate = silu(gate . h) * (up . h);  f->y = down . f->gate_in. */
 struct product ffn_gate_up(struct forward *f, const struct ffn *w);
 struct product ffn_down(struct forward *f, const struct ffn *w);
 void op_ffn(struct forward *f, const struct ffn *w); /* f->h_in -> f->y */
@@ -221,6 +228,8 @@ size_t indexer_query_products(struct forward *f, const struct indexer *x, struct
  * are there (else every row attends to all it sees). */
 void indexer_run(struct forward *f, uint64_t layer, bool list, bool choose);
 void moe_run(struct forward *f, const struct layer *l);              /* f->h_in -> f->y */
+/* Columns of f->ex_out that a step of T rows has room for: all in decode, some in long prompts. */
+size_t forward_out_columns(const struct forward *f, size_t T);
 void rope_fill(struct forward *f);                                   /* f->row -> f->cs */
 
 static inline const float *row_cs(const struct forward *f, size_t t)

@@ -118,7 +118,6 @@ static void run_gate_up(struct forward *f, const struct layer *l)
     for (; n < f->items; n++) {
         const struct moe_item *const x = &f->item[n];
         f->product[n] = (struct product){.y = f->ex_act + x->first * F,
-                                         .up_y = f->ex_up + x->first * F,
                                          .stride = F,
                                          .x = f->ex_in + x->first,
                                          .T = x->count,
@@ -130,29 +129,6 @@ static void run_gate_up(struct forward *f, const struct layer *l)
     op_products(f, f->product, n);
 }
 
-static void run_down(struct forward *f, const struct layer *l)
-{
-    const struct model_config *const c = &f->m->cfg;
-    const size_t d = c->hidden;
-    size_t n = 0;
-    op_pack(f, &f->act_in, f->ex_act, f->T * c->experts_used, c->expert_width);
-    for (; n < f->items; n++) {
-        const struct moe_item *const x = &f->item[n];
-        f->product[n] = (struct product){.y = f->ex_out + x->first * d,
-                                         .stride = d,
-                                         .x = f->act_in.row + x->first,
-                                         .T = x->count,
-                                         .w = &x->lease->down};
-    }
-    if (c->shared_experts) {
-        op_pack(f, &f->v_in, f->gate, f->T, l->shared.gate.rows);
-        f->product[n++] = ffn_down(f, &l->shared);
-    } else {
-        memset(f->y, 0, f->T * d * sizeof *f->y);
-    }
-    op_products(f, f->product, n);
-}
-
 /* Where each pair's output stands: the inverse of pair_of, over the (no longer needed) choices. */
 static void invert_pairs(struct forward *f)
 {
@@ -161,15 +137,47 @@ static void invert_pairs(struct forward *f)
         f->chosen[f->pair_of[i]] = (int32_t)i;
 }
 
+/* Columns [from, to) of the output. All of a long prompt's would take much memory; so they come in
+ * turn. */
+struct down_job {
+    struct forward *f;
+    size_t from, to;
+};
+
+static void run_down(const struct down_job *j, const struct layer *l)
+{
+    struct forward *const f = j->f;
+    const size_t width = j->to - j->from;
+    size_t n = 0;
+    for (; n < f->items; n++) {
+        const struct moe_item *const x = &f->item[n];
+        f->product[n] = (struct product){.y = f->ex_out + x->first * width,
+                                         .stride = width,
+                                         .x = f->act_in.row + x->first,
+                                         .T = x->count,
+                                         .w = &x->lease->down};
+    }
+    if (f->m->cfg.shared_experts) {
+        f->product[n] = ffn_down(f, &l->shared);
+        f->product[n++].y += j->from;
+    }
+    for (size_t i = 0; i < n; i++) {
+        f->product[i].from = j->from;
+        f->product[i].to = j->to;
+    }
+    op_products(f, f->product, n);
+}
+
 /* y += sum of the experts */
 static void combine_row(void *ctx, size_t t, int worker)
 {
-    struct forward *const f = ctx;
+    const struct down_job *const j = ctx;
+    struct forward *const f = j->f;
     const struct model_config *const c = &f->m->cfg;
-    const size_t K = c->experts_used, d = c->hidden;
+    const size_t K = c->experts_used, width = j->to - j->from;
     (void)worker;
-    float *const sum = f->h + t * d; /* the input is used up */
-    memset(sum, 0, d * sizeof *sum);
+    float *const sum = f->h + t * c->hidden; /* the input is used up */
+    memset(sum, 0, width * sizeof *sum);
     uint32_t rank[MODEL_EXPERTS_MAX];
     for (uint32_t k = 0; k < K; k++) {
         size_t at = k;
@@ -182,9 +190,29 @@ static void combine_row(void *ctx, size_t t, int worker)
     }
     for (size_t k = 0; k < K; k++) {
         const size_t pair = t * K + rank[k];
-        f->m->kernels.axpy(sum, f->weight[pair], f->ex_out + (size_t)f->chosen[pair] * d, d);
+        f->m->kernels.axpy(sum, f->weight[pair], f->ex_out + (size_t)f->chosen[pair] * width,
+                           width);
     }
-    f->m->kernels.add(f->y + t * d, sum, d);
+    f->m->kernels.add(f->y + t * c->hidden + j->from, sum, width);
+}
+
+/* y = what the experts make of gate and up, summed by rows. */
+static void run_down_all(struct forward *f, const struct layer *l)
+{
+    const struct model_config *const c = &f->m->cfg;
+    const size_t pairs = f->T * c->experts_used;
+    op_pack(f, &f->act_in, f->ex_act, pairs, c->expert_width);
+    if (c->shared_experts)
+        op_pack(f, &f->gate_in, f->gate, f->T, l->shared.gate.rows);
+    else
+        memset(f->y, 0, f->T * c->hidden * sizeof *f->y);
+    invert_pairs(f);
+    const size_t width = forward_out_columns(f, f->T);
+    for (size_t from = 0; from < c->hidden; from += width) {
+        struct down_job j = {f, from, min_u64(from + width, c->hidden)};
+        run_down(&j, l);
+        op_rows(f, f->T, c->experts_used * (j.to - j.from), combine_row, &j);
+    }
 }
 
 void moe_run(struct forward *f, const struct layer *l)
@@ -196,9 +224,7 @@ void moe_run(struct forward *f, const struct layer *l)
     group_pairs(f, l);
     stages_enter(f->stages, STAGE_EXPERTS);
     run_gate_up(f, l);
-    run_down(f, l);
+    run_down_all(f, l);
     for (size_t i = 0; i < f->items; i++)
         experts_release(f->experts, f->item[i].lease);
-    invert_pairs(f);
-    op_rows(f, f->T, c->experts_used * c->hidden, combine_row, f);
 }

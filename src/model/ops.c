@@ -14,7 +14,13 @@ enum {
     ITEMS = 16,      /* a thread: what one may wait for another at the end of a job */
     ITEM_ROWS = 16,  /* at least, for a product's items */
     PANEL_ROWS = 32, /* the same of a prompt: what kernels unpack at once */
+    UNPACK = 8,      /* vectors that a row could be multiplied with meanwhile */
 };
+
+static uint64_t rows_of(const struct product *p)
+{
+    return (p->to ? p->to : p->w->rows) - p->from;
+}
 
 struct products_job {
     struct forward *f;
@@ -29,38 +35,47 @@ static void products_item(void *ctx, size_t i, int worker)
     const struct product *p = j->p, *const last = p + j->n - 1;
     while (p < last && i >= p[1].first)
         p++;
-    const uint64_t r0 = (i - p->first) * p->block, r1 = min_u64(r0 + p->block, p->w->rows);
-    float *const wrow = j->f->scratch[worker].wrow;
-    k->matmul(p->y + r0, p->stride, p->x, p->T, p->w, r0, r1, j->f->role, wrow);
+    const struct scratch *const s = &j->f->scratch[worker];
+    const uint64_t at = (i - p->first) * p->block, rows = min_u64(p->block, rows_of(p) - at);
+    const uint64_t r0 = p->from + at, r1 = r0 + rows;
+    k->matmul(p->y + at, p->stride, p->x, p->T, p->w, r0, r1, j->f->role, s->wrow);
     if (!p->up)
         return;
-    k->matmul(p->up_y + r0, p->stride, p->x, p->T, p->up, r0, r1, j->f->role, wrow);
+    k->matmul(s->up, (size_t)rows, p->x, p->T, p->up, r0, r1, j->f->role, s->wrow);
     for (size_t t = 0; t < p->T; t++) {
-        float *const y = p->y + t * p->stride + r0;
-        k->silu_mul(y, y, p->up_y + t * p->stride + r0, (size_t)(r1 - r0));
+        float *const y = p->y + t * p->stride + at;
+        k->silu_mul(y, y, s->up + t * rows, (size_t)rows);
     }
 }
 
-/* What a row costs: few vectors wait for its bytes, many for its multiplications. */
+/* What a row costs: few vectors wait for its bytes, many for its multiplications, after it was
+ * unpacked for them. */
 static uint64_t row_cost(const struct forward *f, const struct product *p)
 {
     if (f->role == ROLE_PREFILL)
-        return p->w->cols * p->T * (p->up ? 2 : 1);
+        return p->w->cols * (p->T + UNPACK) * (p->up ? 2 : 1);
     return p->w->row_bytes + (p->up ? p->up->row_bytes : 0);
+}
+
+/* Rows an item of about `item` cost takes; with `up`, their values have to fit into scratch->up. */
+static uint64_t rows_an_item(const struct forward *f, const struct product *p, uint64_t item)
+{
+    const uint64_t grain = f->role == ROLE_PREFILL ? PANEL_ROWS : ITEM_ROWS;
+    const uint64_t rows = ceil_div_u64(max_u64(item / row_cost(f, p), 1), grain) * grain;
+    return p->up ? min_u64(rows, UP_ROWS * f->rows_max / p->T / grain * grain) : rows;
 }
 
 void op_products(struct forward *f, struct product *p, size_t n)
 {
-    const uint64_t grain = f->role == ROLE_PREFILL ? PANEL_ROWS : ITEM_ROWS;
     uint64_t cost = 0;
     for (size_t i = 0; i < n; i++)
-        cost += p[i].w->rows * row_cost(f, &p[i]);
+        cost += rows_of(&p[i]) * row_cost(f, &p[i]);
     const uint64_t item = cost / (ITEMS * (uint64_t)pool_threads(f->pool));
     size_t items = 0;
     for (size_t i = 0; i < n; i++) {
         p[i].first = items;
-        p[i].block = ceil_div_u64(max_u64(item / row_cost(f, &p[i]), 1), grain) * grain;
-        items += (size_t)ceil_div_u64(p[i].w->rows, p[i].block);
+        p[i].block = rows_an_item(f, &p[i], item);
+        items += (size_t)ceil_div_u64(rows_of(&p[i]), p[i].block);
     }
     struct products_job j = {f, p, n};
     pool_for(f->pool, items, products_item, &j);
@@ -144,13 +159,13 @@ void op_add(struct forward *f, float *x, const float *add, size_t T, size_t n)
 /* ---- feed-forward ---- */
 struct product ffn_gate_up(struct forward *f, const struct ffn *w)
 {
-    return (struct product){.y = f->gate, .up_y = f->up, .stride = w->gate.rows, .x = f->h_in.row,
-                            .T = f->T, .w = &w->gate, .up = &w->up};
+    return (struct product){.y = f->gate, .stride = w->gate.rows, .x = f->h_in.row, .T = f->T,
+                            .w = &w->gate, .up = &w->up};
 }
 
 struct product ffn_down(struct forward *f, const struct ffn *w)
 {
-    return (struct product){.y = f->y, .stride = w->down.rows, .x = f->v_in.row, .T = f->T,
+    return (struct product){.y = f->y, .stride = w->down.rows, .x = f->gate_in.row, .T = f->T,
                             .w = &w->down};
 }
 
@@ -158,6 +173,6 @@ void op_ffn(struct forward *f, const struct ffn *w)
 {
     struct product gate_up = ffn_gate_up(f, w), down = ffn_down(f, w);
     op_products(f, &gate_up, 1);
-    op_pack(f, &f->v_in, f->gate, f->T, w->gate.rows);
+    op_pack(f, &f->gate_in, f->gate, f->T, w->gate.rows);
     op_products(f, &down, 1);
 }

@@ -15,13 +15,27 @@ static void *take(struct forward *f, uint64_t *total, uint64_t count, uint64_t s
     return f->arena.base ? arena_alloc(&f->arena, count, size) : NULL;
 }
 
-static struct packed take_packed(struct forward *f, uint64_t *n, uint64_t rows, uint64_t width)
+/* The places of packed vectors; they themselves may share theirs with something else. */
+static struct packed take_packed_rows(struct forward *f, uint64_t *n, uint64_t rows)
+{
+    struct packed p;
+    p.row = take(f, n, rows, sizeof *p.row);
+    return p;
+}
+
+static void take_vectors(struct forward *f, uint64_t *n, const struct packed *p, uint64_t rows,
+                         uint64_t width)
 {
     const uint64_t bytes = f->m->kernels.pack_bytes((size_t)width);
-    struct packed p = {take(f, n, rows, sizeof *p.row)};
     const uint8_t *const data = take(f, n, rows, bytes);
-    for (uint64_t t = 0; p.row && t < rows; t++)
-        p.row[t] = data + t * bytes;
+    for (uint64_t t = 0; p->row && t < rows; t++)
+        p->row[t] = data + t * bytes;
+}
+
+static struct packed take_packed(struct forward *f, uint64_t *n, uint64_t rows, uint64_t width)
+{
+    const struct packed p = take_packed_rows(f, n, rows);
+    take_vectors(f, n, &p, rows, width);
     return p;
 }
 
@@ -29,18 +43,34 @@ static void lay_out_attention(struct forward *f, uint64_t *n)
 {
     const struct model_config *const c = &f->m->cfg;
     const uint64_t T = f->rows_max, F = sizeof(float);
-    f->cs = take(f, n, T * c->rope_dim, F);
+    take_vectors(f, n, &f->v_in, T, max_u64(c->q_rank, c->heads * c->v_dim));
     f->qr = take(f, n, T * c->q_rank, F);
     f->q = take(f, n, T * c->heads * (c->nope_dim + c->rope_dim), F);
     f->a = take(f, n, T * (c->kv_rank + c->rope_dim), F);
     f->att = take(f, n, T * c->heads * c->v_dim, F);
     f->lat = take(f, n, f->expand_max * c->kv_rank, F);
-    f->lat_in = take_packed(f, n, f->expand_max, c->kv_rank);
+    take_vectors(f, n, &f->lat_in, f->expand_max, c->kv_rank);
     f->qi = take(f, n, T * c->index_heads * c->index_dim, F);
     f->ki = take(f, n, T * c->index_dim, F);
     f->wi = take(f, n, T * c->index_heads, F);
-    f->pick = take(f, n, T * f->picks_max, sizeof *f->pick);
-    f->picked = take(f, n, T, sizeof *f->picked);
+}
+
+/* Values of f->ex_out: a quarter of the columns of the longest step, all of a short one. */
+enum { OUT_PARTS = 4, OUT_GRAIN = 32, OUT_ROWS = 8 };
+
+static uint64_t out_values(const struct forward *f)
+{
+    const struct model_config *const c = &f->m->cfg;
+    const uint64_t part = ceil_div_u64(ceil_div_u64(c->hidden, OUT_PARTS), OUT_GRAIN) * OUT_GRAIN;
+    return c->experts_used
+         * max_u64(f->rows_max * part, min_u64(f->rows_max, OUT_ROWS) * c->hidden);
+}
+
+size_t forward_out_columns(const struct forward *f, size_t T)
+{
+    const struct model_config *const c = &f->m->cfg;
+    const uint64_t columns = out_values(f) / (T * c->experts_used);
+    return (size_t)(columns >= c->hidden ? c->hidden : columns / OUT_GRAIN * OUT_GRAIN);
 }
 
 static void lay_out_ffn(struct forward *f, uint64_t *n)
@@ -49,7 +79,7 @@ static void lay_out_ffn(struct forward *f, uint64_t *n)
     const uint64_t T = f->rows_max, F = sizeof(float), pairs = T * c->experts_used;
     const uint64_t width = max_u64(c->dense_width, c->expert_width * c->shared_experts);
     f->gate = take(f, n, T * width, F);
-    f->up = take(f, n, T * width, F);
+    take_vectors(f, n, &f->gate_in, T, width);
     f->route = take(f, n, T * c->experts, F);
     f->chosen = take(f, n, pairs, sizeof *f->chosen);
     f->weight = take(f, n, pairs, F);
@@ -57,10 +87,9 @@ static void lay_out_ffn(struct forward *f, uint64_t *n)
     f->item = take(f, n, c->experts, sizeof *f->item);
     f->product = take(f, n, c->experts + 1, sizeof *f->product);
     f->ex_in = take(f, n, pairs, sizeof *f->ex_in);
-    f->act_in = take_packed(f, n, pairs, c->expert_width);
-    f->ex_act = take(f, n, pairs * c->expert_width, F);
-    f->ex_up = take(f, n, pairs * c->expert_width, F);
-    f->ex_out = take(f, n, pairs * c->hidden, F);
+    take_vectors(f, n, &f->act_in, pairs, c->expert_width);
+    f->ex_act = take(f, n, max_u64(pairs * c->expert_width, out_values(f)), F);
+    f->ex_out = f->ex_act; /* which is packed by then */
 }
 
 static uint64_t widest_row(const struct model_config *c)
@@ -108,6 +137,7 @@ static struct scratch take_scratch(struct forward *f, uint64_t *n)
     s.ptr = take(f, n, S, sizeof *s.ptr);
     s.seen = take(f, n, max_u64(f->rows_max, ABSORB_HEADS), sizeof *s.seen);
     s.expanded = take(f, n, f->expand_max * (key + c->v_dim), F);
+    s.up = take(f, n, f->rows_max * UP_ROWS, F);
     take_candidates(f, n, &s);
     return s;
 }
@@ -122,6 +152,32 @@ static void lay_out_scratch(struct forward *f, uint64_t *n, int threads)
     }
 }
 
+static void lay_out_mtp_input(struct forward *f, uint64_t *n)
+{
+    const uint64_t width = 2 * f->m->cfg.hidden;
+    f->mtp_in = take(f, n, f->rows_max * width, sizeof(float));
+    take_vectors(f, n, &f->mtp_packed, f->rows_max, width);
+}
+
+/* What one part of a layer needs ends with it: these stand in the same place. */
+static void lay_out_in_turn(struct forward *f, uint64_t *n)
+{
+    static void (*const part[])(struct forward *, uint64_t *) = {
+        lay_out_attention, lay_out_ffn, lay_out_mtp_input,
+    };
+    const size_t mark = arena_mark(&f->arena);
+    uint64_t most = 0;
+    for (size_t i = 0; i < COUNT_OF(part); i++) {
+        uint64_t bytes = 0;
+        arena_back(&f->arena, mark);
+        part[i](f, &bytes);
+        most = max_u64(most, bytes);
+    }
+    *n = *n > UINT64_MAX - most ? UINT64_MAX : *n + most;
+    if (f->arena.base)
+        arena_back(&f->arena, mark + (size_t)most);
+}
+
 static uint64_t lay_out(struct forward *f, int threads)
 {
     const struct model_config *const c = &f->m->cfg;
@@ -131,13 +187,19 @@ static uint64_t lay_out(struct forward *f, int threads)
     f->h = take(f, &n, T * c->hidden, F);
     f->y = take(f, &n, T * c->hidden, F);
     f->final = take(f, &n, T * c->hidden, F);
-    f->prenorm = take(f, &n, T * c->hidden, F);
-    f->mtp_in = take(f, &n, T * 2 * c->hidden, F);
+    if (c->knobs.mtp_prenorm)
+        f->prenorm = take(f, &n, T * c->hidden, F);
     f->mtp_out = take(f, &n, T * c->hidden, F);
     f->h_in = take_packed(f, &n, T, c->hidden);
-    f->v_in = take_packed(f, &n, T, widest_row(c));
-    lay_out_attention(f, &n);
-    lay_out_ffn(f, &n);
+    f->cs = take(f, &n, T * c->rope_dim, F);
+    f->pick = take(f, &n, T * f->picks_max, sizeof *f->pick);
+    f->picked = take(f, &n, T, sizeof *f->picked);
+    f->lat_in = take_packed_rows(f, &n, f->expand_max);
+    f->act_in = take_packed_rows(f, &n, T * c->experts_used);
+    f->v_in = take_packed_rows(f, &n, T);
+    f->gate_in = take_packed_rows(f, &n, T);
+    f->mtp_packed = take_packed_rows(f, &n, T);
+    lay_out_in_turn(f, &n);
     lay_out_scratch(f, &n, threads);
     return n;
 }
