@@ -73,6 +73,7 @@ AVX2   := -mavx2 -mfma -mf16c
 AVX512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi $(AVX2) -mbmi -mbmi2
 $(O)/src/kernels/x86/%_avx2.o: CFLAGS += -O3 $(AVX2)
 $(O)/src/kernels/x86/%_avx512.o: CFLAGS += -O3 $(AVX512)
+$(O)/src/kernels/x86/%_amx.o $(O)/tiles/src/kernels/x86/%_amx.o: CFLAGS += -O3 $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
 $(O)/src/kernels/arm/%_neon.o: CFLAGS += -O3
 $(O)/src/kernels/arm/%_neon_dot.o: CFLAGS += -O3 -march=armv8.2-a+dotprod
 $(O)/src/kernels/arm/%_neon_i8mm.o: CFLAGS += -O3 -march=armv8.2-a+dotprod+i8mm
@@ -119,6 +120,22 @@ $(O)/glim.pc: glim.pc.in
 $(O)/tests/%: $(O)/tests/%.o $(TESTUTIL:%.c=$(O)/%.o) $(O)/libglim.a
 	$(CC) $(LDSAN) $^ -lcmocka $(LIBS) $(LDFLAGS) -o $@
 
+# The amx level with its tile unit in plain C, for machines without it: these files come before the library's.
+ifneq ($(filter kernels/x86,$(ARCHDIRS)),)
+  TILESRC  := src/base/cpu.c src/kernels/x86/prefill_amx.c src/kernels/x86/peak_amx.c
+  TILETEST := check/test_matmul check/test_kernels golden/test_forward
+endif
+TILEOBJ := $(TILESRC:%.c=$(O)/tiles/%.o)
+TILEBIN := $(TILETEST:%=$(O)/tiles/tests/%)
+
+$(O)/tiles/%.o: %.c
+	@mkdir -p $(@D)
+	$(COMPILE) -DTILE_EMULATED -MMD -MP -c $< -o $@
+
+$(TILEBIN): $(O)/tiles/tests/%: $(O)/tests/%.o $(TESTUTIL:%.c=$(O)/%.o) $(TILEOBJ) $(O)/libglim.a
+	@mkdir -p $(@D)
+	$(CC) $(LDSAN) $^ -lcmocka $(LIBS) $(LDFLAGS) -o $@
+
 $(O)/tests/fault/%: $(O)/tests/fault/%.o $(TESTUTIL:%.c=$(O)/%.o) $(O)/libglim.a
 	$(CC) $(LDSAN) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap $^ -lcmocka $(LIBS) $(LDFLAGS) -o $@
 
@@ -131,10 +148,10 @@ build/fuzz/tests/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libglim.
 CPPFLAGS_TESTS := -Itests
 $(O)/tests/%.o: CPPFLAGS += $(CPPFLAGS_TESTS)
 
-tests: $(TESTBIN) $(FAULTBIN) $(REPLAYBIN)
+tests: $(TESTBIN) $(TILEBIN) $(FAULTBIN) $(REPLAYBIN)
 fuzzers: $(FUZZBIN)
 
--include $(patsubst %.c,$(O)/%.d,$(LIBSRC) $(CLISRC) $(TESTSRC) $(FAULTSRC) $(FUZZSRC) $(TESTUTIL))
+-include $(TILEOBJ:%.o=%.d) $(patsubst %.c,$(O)/%.d,$(LIBSRC) $(CLISRC) $(TESTSRC) $(FAULTSRC) $(FUZZSRC) $(TESTUTIL))
 
 setup:
 	@tools/setup

@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
 #endif
 #if defined(__aarch64__)
 #include <asm/hwcap.h>
@@ -38,17 +39,38 @@ static bool has_f16c(void)
 }
 #endif
 
+#if defined(__x86_64__)
+static bool has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
+        && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi");
+}
+
+/* Tiles, their products of bf16, and the system's leave to use them (asked for once; it holds for
+ * all threads). */
+static bool has_tiles(void)
+{
+#if defined(TILE_EMULATED)
+    return true;
+#else
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18, BF16 = 1 << 22, TILE = 1 << 24 };
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & BF16) && (d & TILE)
+        && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#endif
+}
+#endif
+
 enum cpu_level cpu_detect(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init(); /* checks the system's state saving (XCR0) as well as the processor */
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c())
         return CPU_BASELINE;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni")
-        && __builtin_cpu_supports("avx512vbmi"))
-        return CPU_AVX512;
-    return CPU_AVX2;
+    if (!has_avx512())
+        return CPU_AVX2;
+    return __builtin_cpu_supports("avx512bf16") && has_tiles() ? CPU_AMX : CPU_AVX512;
 #elif defined(__aarch64__)
     return CPU_NEON;
 #else

@@ -17,6 +17,8 @@ void kernels_init(struct kernels *k, enum cpu_level max)
         kernels_avx2(k);
     if (max >= CPU_AVX512)
         kernels_avx512(k);
+    if (max >= CPU_AMX)
+        kernels_amx(k);
 #elif defined(__aarch64__)
     if (max >= CPU_NEON)
         kernels_neon(k, cpu_extras());

@@ -7,7 +7,7 @@
 #include "kernels/ref/ref.h"
 #include "kernels/x86/x86.h"
 
-static void matmul(float *y, size_t y_stride, const void *const *x, size_t T,
+void LEVEL(matmul)(float *y, size_t y_stride, const void *const *x, size_t T,
                    const struct matrix *w, uint64_t r0, uint64_t r1, enum kernel_role role,
                    float *scratch)
 {
@@ -26,7 +26,7 @@ static void level_products(struct kernels *k)
     k->level = cpu_level_name(LEVEL_IS);
     k->pack_bytes = x86_pack_bytes;
     k->pack = x86_pack;
-    k->matmul = matmul;
+    k->matmul = LEVEL(matmul);
     k->matmul_t = LEVEL(matmul_t);
     k->peak = LEVEL(peak);
     for (int t = 0; t < DT_COUNT; t++)

@@ -1,12 +1,15 @@
 /* panel.h - rows of integer blocks on their way into a panel of prefill.h: where they stand, and
  * their scales and minima, turned so that lanes are rows. pairs.h and quads.h do the weights.
+ *
+ * Behind blocks_avx*.h and
+ *
+ *     WIDE    registers that hold the rows of a panel
+ *     STRIP   panels, of as many groups of columns, that are multiplied together
  */
 #ifndef GLIM_KERNELS_X86_PANEL_H
 #define GLIM_KERNELS_X86_PANEL_H
 
-enum {
-    WIDE = 2, ROWS = WIDE * LANES, CHUNKS = PACK_GROUP / VEC_BYTES, QUADS = PACK_GROUP / 4
-};
+enum { ROWS = WIDE * LANES, CHUNKS = PACK_GROUP / VEC_BYTES, QUADS = PACK_GROUP / 4 };
 
 /* Where the blocks of LANES rows start, at one group of columns. */
 struct rows_at {
@@ -179,6 +182,51 @@ INLINE vfloat float_at(const void *p)
     float v;
     memcpy(&v, p, sizeof v);
     return float_all(v);
+}
+
+/* The rows of a strip, where its first group stands; past the end the last row again. */
+static void find_rows(struct rows_at at[WIDE], const struct call *c, const struct strip *s,
+                      size_t bytes)
+{
+    const uint8_t *const row = c->w->data + s->row * c->w->row_bytes + s->first * bytes;
+    for (size_t i = 0; i < ROWS; i++)
+        at[i / LANES].row[i % LANES] = row + (i < s->rows ? i : s->rows - 1) * c->w->row_bytes;
+}
+
+static void next_group(struct rows_at at[WIDE], size_t bytes)
+{
+    for (size_t i = 0; i < ROWS; i++)
+        at[i / LANES].row[i % LANES] += bytes;
+}
+
+static struct strip strip_at(const struct call *c, uint64_t row, size_t first)
+{
+    const size_t groups = ((size_t)c->w->cols + PACK_GROUP - 1) / PACK_GROUP;
+    return (struct strip){
+        .row = row,
+        .rows = c->r1 - row < ROWS ? (size_t)(c->r1 - row) : ROWS,
+        .first = first,
+        .groups = groups - first < STRIP ? groups - first : STRIP,
+        .n = (size_t)c->w->cols,
+    };
+}
+
+/* The next columns of its rows, or the first ones of the next rows; ends at row c->r1. */
+static struct strip strip_after(const struct call *c, const struct strip *s)
+{
+    const bool last = (s->first + s->groups) * PACK_GROUP >= s->n;
+    return strip_at(c, last ? s->row + s->rows : s->row, last ? 0 : s->first + s->groups);
+}
+
+/* So many rows are too many for the machine to foresee: what comes next is called for. */
+static void call_for_strip(const struct call *c, const struct strip *s, size_t bytes)
+{
+    const size_t end = s->groups * bytes;
+    for (size_t i = 0; i < s->rows; i++) {
+        const uint8_t *const p = c->w->data + (s->row + i) * c->w->row_bytes + s->first * bytes;
+        for (size_t at = 0; at < end; at += 64)
+            _mm_prefetch((const char *)p + at, _MM_HINT_T1);
+    }
 }
 
 #endif

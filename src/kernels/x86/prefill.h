@@ -1,98 +1,21 @@
 /* prefill.h - many vectors against rows of integer blocks: unpack once, multiply often.
  *
- * The skeleton of prefill_avx*.c, each of which includes it once, behind blocks_avx*.h, TILE
- * and the file of its panels (quads.h, pairs.h). A panel is 2 LANES rows x 256 columns of small
- * integers, turned so that a register holds a few columns of LANES rows, their scales beside. A
- * tile multiplies a panel with up to TILE vectors: 2 TILE sums of 32 bits in registers, two
- * registers of weights, one of a few columns of x:
+ * The skeleton of prefill_*.c, each of which includes it once, behind blocks_avx*.h and the files
+ * of its panels: quads.h or pairs.h with registers.h, or tiles.h. A panel is ROWS rows x 256
+ * columns, turned so that lanes are rows; it stays in a cache while all vectors pass by:
  *
  *     y[t,r] = sum over g of 256, ascending:  sums[t,r] of the panel
  *                 - sum over parts of 32 (Q2_K 16), ascending: dmin m * (sum of x)
  *
- * So the bits of y[t,r] depend on row r and vector t alone, not on tiles or panels.
- * A panel stays in the first-level cache while all vectors pass by.
+ * So the bits of y[t,r] depend on row r and vector t alone, not on panels or other vectors.
  */
 #ifndef GLIM_KERNELS_X86_PREFILL_H
 #define GLIM_KERNELS_X86_PREFILL_H
 
-/* y += minima times the vector's sums of `columns` each, 16 or 32. */
-INLINE void add_minima(unsigned columns, vfloat y[WIDE], const struct panel *p,
-                       const struct group *g, const void *x)
-{
-    const unsigned step = columns / PACK_SUM;
-    for (size_t i = 0; i < g->cols / PACK_SUM; i += step) {
-        vfloat sum = part_sum(g, x, i);
-        if (step == 2)
-            sum = add(sum, part_sum(g, x, i + 1));
-        UNROLL for (unsigned w = 0; w < WIDE; w++)
-            y[w] = mul_add(p->s[w].min[i], sum, y[w]);
-    }
-}
-
-/* y of T vectors and the rows of a panel, of which `have` are there. */
-INLINE void tile_load(unsigned T, const float *y, size_t y_stride, size_t have,
-                      vfloat f[TILE][WIDE])
-{
-    UNROLL for (unsigned v = 0; v < T; v++)
-        UNROLL for (unsigned w = 0; w < WIDE; w++)
-            f[v][w] = lanes_load(wide_lanes(have, w), y + v * y_stride + LANES * w);
-}
-
-INLINE void tile_store(unsigned T, float *y, size_t y_stride, size_t have, vfloat f[TILE][WIDE])
-{
-    UNROLL for (unsigned v = 0; v < T; v++)
-        UNROLL for (unsigned w = 0; w < WIDE; w++) {
-            float *const at = y + v * y_stride + LANES * w;
-            if (have == ROWS)
-                float_store(at, f[v][w]); /* masked stores are slow */
-            else
-                lanes_store(at, wide_lanes(have, w), f[v][w]);
-        }
-}
-
-/* T vectors against a strip of panels; min: columns a minimum is for, or 0. */
-INLINE void tile_times(unsigned T, unsigned flush, bool super, unsigned min, const struct panel *p,
-                       const struct strip *s, const void *const *x, float *y, size_t y_stride)
-{
-    vfloat f[TILE][WIDE];
-    UNROLL for (unsigned v = 0; v < T; v++)
-        UNROLL for (unsigned w = 0; w < WIDE; w++)
-            f[v][w] = float_zero();
-    if (s->first > 0)
-        tile_load(T, y, y_stride, s->rows, f);
-    for (size_t k = 0; k < s->groups; k++) {
-        const struct group g = group_at(s, k);
-        tile_group(T, flush, super, &p[k], &g, x, f);
-        if (min)
-            UNROLL for (unsigned v = 0; v < T; v++)
-                add_minima(min, f[v], &p[k], &g, x[v]);
-    }
-    tile_store(T, y, y_stride, s->rows, f);
-}
-
-/* All vectors against a strip of panels. */
-INLINE void strip_times(unsigned flush, bool super, unsigned min, const struct call *c,
-                        const struct panel *p, const struct strip *s)
-{
-    const size_t stride = c->y_stride;
-    for (size_t t = 0; t < c->T; t += TILE) {
-        const void *const *const x = c->x + t;
-        float *const y = c->y + t * stride + (s->row - c->r0);
-        switch (c->T - t) {
-        case 1: tile_times(1, flush, super, min, p, s, x, y, stride); break;
-        case 2: tile_times(2, flush, super, min, p, s, x, y, stride); break;
-        case 3: tile_times(3, flush, super, min, p, s, x, y, stride); break;
-        case 4: tile_times(4, flush, super, min, p, s, x, y, stride); break;
-        case 5: tile_times(5, flush, super, min, p, s, x, y, stride); break;
-        default: tile_times(6, flush, super, min, p, s, x, y, stride);
-        }
-    }
-}
-
 typedef void panel_fn(struct panel *p, const struct rows_at *at, size_t left, unsigned wide);
 typedef void times_fn(const struct call *c, const struct panel *p, const struct strip *s);
 
-/* The tiles of the six kinds of panel; not inlined into each type. */
+/* The products of the six kinds of panel; not inlined into each type. */
 #define TIMES(name, flush, super, min)                                                             \
     static void name(const struct call *c, const struct panel *p, const struct strip *s)           \
     {                                                                                              \
@@ -167,44 +90,6 @@ static const struct {
     [DT_NVFP4] = {panel_nvfp4, times_16},
 };
 
-/* The rows of a strip, where its first group stands; past the end the last row again. */
-static void find_rows(struct rows_at at[WIDE], const struct call *c, const struct strip *s,
-                      size_t bytes)
-{
-    const uint8_t *const row = c->w->data + s->row * c->w->row_bytes + s->first * bytes;
-    for (size_t i = 0; i < ROWS; i++)
-        at[i / LANES].row[i % LANES] = row + (i < s->rows ? i : s->rows - 1) * c->w->row_bytes;
-}
-
-static void next_group(struct rows_at at[WIDE], size_t bytes)
-{
-    for (size_t i = 0; i < ROWS; i++)
-        at[i / LANES].row[i % LANES] += bytes;
-}
-
-static struct strip strip_at(const struct call *c, uint64_t row, size_t first)
-{
-    const size_t groups = ((size_t)c->w->cols + PACK_GROUP - 1) / PACK_GROUP;
-    return (struct strip){
-        .row = row,
-        .rows = c->r1 - row < ROWS ? (size_t)(c->r1 - row) : ROWS,
-        .first = first,
-        .groups = groups - first < STRIP ? groups - first : STRIP,
-        .n = (size_t)c->w->cols,
-    };
-}
-
-/* So many rows are too many for the machine to foresee: what comes next is called for. */
-static void call_for_strip(const struct call *c, const struct strip *s, size_t bytes)
-{
-    const size_t end = s->groups * bytes;
-    for (size_t i = 0; i < s->rows; i++) {
-        const uint8_t *const p = c->w->data + (s->row + i) * c->w->row_bytes + s->first * bytes;
-        for (size_t at = 0; at < end; at += 64)
-            _mm_prefetch((const char *)p + at, _MM_HINT_T1);
-    }
-}
-
 void LEVEL(blocks_prefill)(float *y, size_t y_stride, const void *const *x, size_t T,
                            const struct matrix *w, uint64_t r0, uint64_t r1)
 {
@@ -214,8 +99,7 @@ void LEVEL(blocks_prefill)(float *y, size_t y_stride, const void *const *x, size
     struct panel p[STRIP];
     struct rows_at rows[WIDE];
     for (struct strip s = strip_at(&c, r0, 0), next; s.row < r1; s = next) {
-        const bool last = (s.first + s.groups) * PACK_GROUP >= s.n;
-        next = strip_at(&c, last ? s.row + s.rows : s.row, last ? 0 : s.first + s.groups);
+        next = strip_after(&c, &s);
         find_rows(rows, &c, &s, bytes);
         for (size_t k = 0; k < s.groups; k++) {
             const size_t left = s.n - (s.first + k) * PACK_GROUP;

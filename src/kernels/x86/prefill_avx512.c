@@ -5,7 +5,8 @@
  */
 #include "kernels/x86/blocks_avx512.h"
 
-enum { TILE = 6, STRIP = 8 };
+enum { TILE = 6, WIDE = 2, STRIP = 8 };
 
 #include "kernels/x86/quads.h"
+#include "kernels/x86/registers.h"
 #include "kernels/x86/prefill.h"

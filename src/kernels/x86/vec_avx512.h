@@ -8,7 +8,9 @@
 
 #include "kernels/x86/bytes_avx512.h"
 
+#ifndef LEVEL /* a level above may use these registers too */
 #define LEVEL(name) name##_avx512
+#endif
 
 enum { VEC_BYTES = 64, LANES = 16 };
 

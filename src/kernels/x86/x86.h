@@ -64,12 +64,25 @@ void x86_pack(void *dst, const float *x, size_t n, enum kernel_role role);
 size_t pack_bytes_avx512(size_t n);
 void pack_avx512(void *dst, const float *x, size_t n, enum kernel_role role);
 
+/* amx's vectors for prompts: x[N] as above, then x[N] in bf16 */
+static inline size_t packed_bf16_at(size_t n) { return round_up_64(n) * sizeof(float); }
+
+size_t pack_bytes_amx(size_t n);
+void pack_amx(void *dst, const float *x, size_t n, enum kernel_role role);
+void blocks_prefill_amx(float *y, size_t y_stride, const void *const *x, size_t T,
+                        const struct matrix *w, uint64_t r0, uint64_t r1);
+uint64_t peak_amx(uint64_t rounds, double *one);
+
 /* Overwrite the entries of a table that this level does better. */
 void kernels_avx2(struct kernels *k);
 void kernels_avx512(struct kernels *k);
+void kernels_amx(struct kernels *k); /* over avx512's */
 
 /* One family a file. r0 < r1, T > 0; w->type is one that the family knows. */
 #define X86_LEVEL(level)                                                                           \
+    void matmul_##level(float *y, size_t y_stride, const void *const *x, size_t T,                 \
+                        const struct matrix *w, uint64_t r0, uint64_t r1, enum kernel_role role,   \
+                        float *scratch);                                                           \
     bool blocks_known_##level(enum dtype t);                                                       \
     void blocks_decode_##level(float *y, size_t y_stride, const void *const *x, size_t T,          \
                                const struct matrix *w, uint64_t r0, uint64_t r1);                  \

@@ -1,0 +1,11 @@
+/* prefill_amx.c - prefill.h on the tile unit: 128 rows x 512 columns at a time, four tiles of sums.
+ * Their panels take 128 KiB, in the second-level cache.
+ */
+#define LEVEL(name) name##_amx
+
+#include "kernels/x86/blocks_avx512.h"
+
+enum { WIDE = 8, STRIP = 2 };
+
+#include "kernels/x86/tiles.h"
+#include "kernels/x86/prefill.h"

@@ -1,0 +1,81 @@
+/* registers.h - panels of pairs.h or quads.h against vectors, in tiles of up to TILE: 2 TILE sums
+ * of 32 bits in registers, two registers of weights, one of a few columns of x.
+ */
+#ifndef GLIM_KERNELS_X86_REGISTERS_H
+#define GLIM_KERNELS_X86_REGISTERS_H
+
+/* y += minima times the vector's sums of `columns` each, 16 or 32. */
+INLINE void add_minima(unsigned columns, vfloat y[WIDE], const struct panel *p,
+                       const struct group *g, const void *x)
+{
+    const unsigned step = columns / PACK_SUM;
+    for (size_t i = 0; i < g->cols / PACK_SUM; i += step) {
+        vfloat sum = part_sum(g, x, i);
+        if (step == 2)
+            sum = add(sum, part_sum(g, x, i + 1));
+        UNROLL for (unsigned w = 0; w < WIDE; w++)
+            y[w] = mul_add(p->s[w].min[i], sum, y[w]);
+    }
+}
+
+/* y of T vectors and the rows of a panel, of which `have` are there. */
+INLINE void tile_load(unsigned T, const float *y, size_t y_stride, size_t have,
+                      vfloat f[TILE][WIDE])
+{
+    UNROLL for (unsigned v = 0; v < T; v++)
+        UNROLL for (unsigned w = 0; w < WIDE; w++)
+            f[v][w] = lanes_load(wide_lanes(have, w), y + v * y_stride + LANES * w);
+}
+
+INLINE void tile_store(unsigned T, float *y, size_t y_stride, size_t have, vfloat f[TILE][WIDE])
+{
+    UNROLL for (unsigned v = 0; v < T; v++)
+        UNROLL for (unsigned w = 0; w < WIDE; w++) {
+            float *const at = y + v * y_stride + LANES * w;
+            if (have == ROWS)
+                float_store(at, f[v][w]); /* masked stores are slow */
+            else
+                lanes_store(at, wide_lanes(have, w), f[v][w]);
+        }
+}
+
+/* T vectors against a strip of panels; min: columns a minimum is for, or 0. */
+INLINE void tile_times(unsigned T, unsigned flush, bool super, unsigned min, const struct panel *p,
+                       const struct strip *s, const void *const *x, float *y, size_t y_stride)
+{
+    vfloat f[TILE][WIDE];
+    UNROLL for (unsigned v = 0; v < T; v++)
+        UNROLL for (unsigned w = 0; w < WIDE; w++)
+            f[v][w] = float_zero();
+    if (s->first > 0)
+        tile_load(T, y, y_stride, s->rows, f);
+    for (size_t k = 0; k < s->groups; k++) {
+        const struct group g = group_at(s, k);
+        tile_group(T, flush, super, &p[k], &g, x, f);
+        if (min)
+            UNROLL for (unsigned v = 0; v < T; v++)
+                add_minima(min, f[v], &p[k], &g, x[v]);
+    }
+    tile_store(T, y, y_stride, s->rows, f);
+}
+
+/* All vectors against a strip of panels. */
+INLINE void strip_times(unsigned flush, bool super, unsigned min, const struct call *c,
+                        const struct panel *p, const struct strip *s)
+{
+    const size_t stride = c->y_stride;
+    for (size_t t = 0; t < c->T; t += TILE) {
+        const void *const *const x = c->x + t;
+        float *const y = c->y + t * stride + (s->row - c->r0);
+        switch (c->T - t) {
+        case 1: tile_times(1, flush, super, min, p, s, x, y, stride); break;
+        case 2: tile_times(2, flush, super, min, p, s, x, y, stride); break;
+        case 3: tile_times(3, flush, super, min, p, s, x, y, stride); break;
+        case 4: tile_times(4, flush, super, min, p, s, x, y, stride); break;
+        case 5: tile_times(5, flush, super, min, p, s, x, y, stride); break;
+        default: tile_times(6, flush, super, min, p, s, x, y, stride);
+        }
+    }
+}
+
+#endif
