@@ -24,25 +24,7 @@
 #define GLIM_KERNELS_ARM_ARM_H
 
 #include "kernels/kernels.h"
-
-enum { PACK_GROUP = 256, PACK_SUM = 16, PACK_MAX = 8191 };
-
-struct packed_at { /* byte offsets of the parts */
-    size_t q, scale, sum, bytes;
-};
-
-static inline size_t round_up_64(size_t n) { return (n + 63) / 64 * 64; }
-
-static inline struct packed_at packed_layout(size_t n)
-{
-    const size_t N = round_up_64(n);
-    struct packed_at p;
-    p.q = N * sizeof(float);
-    p.scale = p.q + 2 * N;
-    p.sum = p.scale + round_up_64((n + PACK_GROUP - 1) / PACK_GROUP * sizeof(float));
-    p.bytes = p.sum + round_up_64(N / PACK_SUM * sizeof(int32_t));
-    return p;
-}
+#include "kernels/simd/packed.h"
 
 /* Overwrite the entries of a table that the level does better, with what the processor has of
  * `extras` (cpu.h). */

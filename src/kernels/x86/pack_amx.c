@@ -4,7 +4,7 @@
 
 size_t pack_bytes_amx(size_t n)
 {
-    const size_t prompt = packed_bf16_at(n) + round_up_64(n) * sizeof(uint16_t);
+    const size_t prompt = packed_after_x(n) + round_up_64(n) * sizeof(uint16_t);
     const size_t decode = x86_pack_bytes(n);
     return round_up_64(prompt > decode ? prompt : decode);
 }
@@ -16,11 +16,8 @@ void pack_amx(void *dst, const float *x, size_t n, enum kernel_role role)
         return;
     }
     const size_t N = round_up_64(n);
-    float *const copy = dst;
-    uint8_t *const rounded = (uint8_t *)dst + packed_bf16_at(n);
-    if (n > 0)
-        memcpy(copy, x, n * sizeof *x);
-    memset(copy + n, 0, (N - n) * sizeof *x);
+    const float *const copy = packed_copy(dst, x, n);
+    uint8_t *const rounded = (uint8_t *)dst + packed_after_x(n);
     for (size_t i = 0; i < N; i += LANES) {
         const __m256bh v = _mm512_cvtneps_pbh(float_load(copy + i));
         memcpy(rounded + i * sizeof(uint16_t), &v, sizeof v);

@@ -62,18 +62,13 @@ void x86_pack(void *dst, const float *x, size_t n, enum kernel_role role)
     const struct packed_at at = packed_layout(n);
     const size_t N = round_up_64(n);
     uint8_t *const p = dst;
-    float *const copy = (float *)(void *)p, *const scale = (float *)(void *)(p + at.scale);
+    float *const copy = packed_copy(dst, x, n), *const scale = (float *)(void *)(p + at.scale);
     float *const sum = (float *)(void *)(p + at.sum);
     int16_t *const q = (int16_t *)(void *)(p + at.q);
-    if (n > 0)
-        memcpy(copy, x, n * sizeof *x);
-    memset(copy + n, 0, (N - n) * sizeof *x);
     for (size_t g = 0; g < N; g += PACK_GROUP) {
         const size_t end = N - g < PACK_GROUP ? N : g + PACK_GROUP;
-        const float most = group_max(copy + g, end - g);
-        /* A denormal scale would lose bits: such a group is as good as 0. */
-        const float s = most / PACK_MAX < 0x1p-126f ? 0 : most / PACK_MAX;
-        const float inverse = s > 0 ? PACK_MAX / most : 0;
+        float inverse;
+        const float s = group_scale(group_max(copy + g, end - g), &inverse);
         scale[g / PACK_GROUP] = s;
         for (size_t i = g; i < end; i += PACK_CHUNK / 2)
             pack_half(q + packed_evens(i), sum + i / PACK_SUM, copy + i, s, inverse);

@@ -13,7 +13,7 @@ enum { PARTS = PACK_GROUP / PACK_SUM, QUAD_MAX = 127 };
 size_t pack_bytes_avx512(size_t n)
 {
     const size_t groups = (n + PACK_GROUP - 1) / PACK_GROUP;
-    const size_t quads = packed_quads_at(n) + groups * sizeof(struct packed_quads);
+    const size_t quads = packed_after_x(n) + groups * sizeof(struct packed_quads);
     const size_t decode = x86_pack_bytes(n);
     return round_up_64(quads > decode ? quads : decode);
 }
@@ -70,12 +70,9 @@ void pack_avx512(void *dst, const float *x, size_t n, enum kernel_role role)
         x86_pack(dst, x, n, role);
         return;
     }
-    struct packed_quads *const g = (void *)((uint8_t *)dst + packed_quads_at(n));
+    struct packed_quads *const g = (void *)((uint8_t *)dst + packed_after_x(n));
     const size_t N = round_up_64(n);
-    float *const copy = dst;
-    if (n > 0)
-        memcpy(copy, x, n * sizeof *x);
-    memset(copy + n, 0, (N - n) * sizeof *x);
+    const float *const copy = packed_copy(dst, x, n);
     for (size_t i = 0; i < N; i += PACK_GROUP) {
         if (N - i >= PACK_GROUP) {
             pack_group(&g[i / PACK_GROUP], copy + i);

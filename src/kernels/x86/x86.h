@@ -22,25 +22,9 @@
 #define GLIM_KERNELS_X86_X86_H
 
 #include "kernels/kernels.h"
+#include "kernels/simd/packed.h"
 
-enum { PACK_GROUP = 256, PACK_CHUNK = 64, PACK_SUM = 16, PACK_MAX = 8191 };
-
-struct packed_at { /* byte offsets of the parts */
-    size_t q, scale, sum, bytes;
-};
-
-static inline size_t round_up_64(size_t n) { return (n + 63) / 64 * 64; }
-
-static inline struct packed_at packed_layout(size_t n)
-{
-    const size_t N = round_up_64(n);
-    struct packed_at p;
-    p.q = N * sizeof(float);
-    p.scale = p.q + N * sizeof(int16_t);
-    p.sum = p.scale + round_up_64((n + PACK_GROUP - 1) / PACK_GROUP * sizeof(float));
-    p.bytes = p.sum + round_up_64(N / PACK_SUM * sizeof(float));
-    return p;
-}
+enum { PACK_CHUNK = 64 };
 
 /* Where element i of a packed vector, a multiple of 4, stands: it and i + 2 of q; i + 1 and i + 3
  * follow PACK_CHUNK / 2 later. */
@@ -57,16 +41,12 @@ struct packed_quads {
     float sum[PACK_GROUP / PACK_SUM];      /* scale times the sum of their q */
 };
 
-static inline size_t packed_quads_at(size_t n) { return round_up_64(n) * sizeof(float); }
-
 size_t x86_pack_bytes(size_t n);
 void x86_pack(void *dst, const float *x, size_t n, enum kernel_role role);
 size_t pack_bytes_avx512(size_t n);
 void pack_avx512(void *dst, const float *x, size_t n, enum kernel_role role);
 
 /* amx's vectors for prompts: x[N] as above, then x[N] in bf16 */
-static inline size_t packed_bf16_at(size_t n) { return round_up_64(n) * sizeof(float); }
-
 size_t pack_bytes_amx(size_t n);
 void pack_amx(void *dst, const float *x, size_t n, enum kernel_role role);
 void blocks_prefill_amx(float *y, size_t y_stride, const void *const *x, size_t T,
