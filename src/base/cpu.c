@@ -47,8 +47,8 @@ static bool has_avx512(void)
         && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi");
 }
 
-/* Tiles, their products of bf16, and the system's leave to use them (asked for once; it holds for
- * all threads). */
+/* Tiles, their products of bf16, and the system's leave to use them, which holds for all threads
+ * and may be asked for again. */
 static bool has_tiles(void)
 {
 #if defined(TILE_EMULATED)

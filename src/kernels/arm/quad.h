@@ -23,6 +23,7 @@
 #define GLIM_KERNELS_ARM_QUAD_H
 
 #include "kernels/arm/blocks_neon.h"
+#include "kernels/simd/types.h"
 
 enum { QUAD = 4, PAIRS = 2, VECTORS = 4, PART = 32, PARTS = PACK_GROUP / PART };
 
@@ -285,29 +286,6 @@ INLINE void small_end(bool has_min, unsigned T, const struct small_sums *sum,
 }
 
 /* ---- rows ---- */
-
-#define INTEGER_TYPES(X)                                                                           \
-    X(q2_k, DT_Q2_K, true)                                                                         \
-    X(q3_k, DT_Q3_K, true)                                                                         \
-    X(q4_k, DT_Q4_K, true)                                                                         \
-    X(q5_k, DT_Q5_K, true)                                                                         \
-    X(q6_k, DT_Q6_K, true)                                                                         \
-    X(iq4_xs, DT_IQ4_XS, true)                                                                     \
-    X(iq3_s, DT_IQ3_S, true)                                                                       \
-    X(iq3_xxs, DT_IQ3_XXS, true)                                                                   \
-    X(iq2_s, DT_IQ2_S, true)                                                                       \
-    X(iq2_xs, DT_IQ2_XS, true)                                                                     \
-    X(iq2_xxs, DT_IQ2_XXS, true)                                                                   \
-    X(iq1_s, DT_IQ1_S, true)                                                                       \
-    X(iq1_m, DT_IQ1_M, true)                                                                       \
-    X(q4_0, DT_Q4_0, false)                                                                        \
-    X(q4_1, DT_Q4_1, false)                                                                        \
-    X(q5_0, DT_Q5_0, false)                                                                        \
-    X(q5_1, DT_Q5_1, false)                                                                        \
-    X(q8_0, DT_Q8_0, false)                                                                        \
-    X(iq4_nl, DT_IQ4_NL, false)                                                                    \
-    X(mxfp4, DT_MXFP4, false)                                                                      \
-    X(nvfp4, DT_NVFP4, false)
 
 INLINE bool is_super(enum dtype t) { return dtype_info(t)->block_len == PACK_GROUP; }
 

@@ -205,10 +205,8 @@ INLINE void all_rows(enum dtype t, bool super, const struct call *c)
         rows_step(t, super, c, r);
 }
 
-/* The function of one type; each file makes those of a family (decode_types.h). */
+/* The function of one type; each file makes those of a family (simd/types.h). */
 #define DECODE(name, type, super)                                                                  \
     void LEVEL(rows_##name)(const struct call *c) { all_rows(type, super, c); }
-#define DECODE_SUPER(name, type) DECODE(name, type, true)
-#define DECODE_SMALL(name, type) DECODE(name, type, false)
 
 #endif

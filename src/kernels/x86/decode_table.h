@@ -6,10 +6,9 @@
 
 #include "kernels/x86/decode_types.h"
 
-#define ROWS_OF(name, type) [type] = LEVEL(rows_##name),
+#define ROWS_OF(name, type, super) [type] = LEVEL(rows_##name),
 
-static void (*const rows_of[DT_COUNT])(const struct call *c) = {
-    SMALL_TYPES(ROWS_OF) SUPER_TYPES(ROWS_OF) LATTICE_TYPES(ROWS_OF)};
+static void (*const rows_of[DT_COUNT])(const struct call *c) = {INTEGER_TYPES(ROWS_OF)};
 
 static struct vectors vectors_at(const void *const *x, size_t T, size_t cols)
 {

@@ -12,6 +12,8 @@
 #ifndef GLIM_KERNELS_X86_PREFILL_H
 #define GLIM_KERNELS_X86_PREFILL_H
 
+#include "kernels/simd/types.h"
+
 typedef void panel_fn(struct panel *p, const struct rows_at *at, size_t left, unsigned wide);
 typedef void times_fn(const struct call *c, const struct panel *p, const struct strip *s);
 
@@ -29,39 +31,16 @@ TIMES(times_32, 32, false, 0)
 TIMES(times_32_min, 32, false, 32)
 TIMES(times_16, 16, false, 0)
 
-#define SUPER(name, type)                                                                          \
-    static void name(struct panel *p, const struct rows_at *at, size_t left, unsigned wide)        \
+#define PANEL(name, type, super)                                                                   \
+    static void panel_##name(struct panel *p, const struct rows_at *at, size_t left,               \
+                             unsigned wide)                                                        \
     {                                                                                              \
-        (void)left;                                                                                \
-        super_panel(type, at, p, wide);                                                            \
+        if (super)                                                                                 \
+            super_panel(type, at, p, wide);                                                        \
+        else                                                                                       \
+            small_panel(type, at, left, p, wide);                                                  \
     }
-#define SMALL(name, type)                                                                          \
-    static void name(struct panel *p, const struct rows_at *at, size_t left, unsigned wide)        \
-    {                                                                                              \
-        small_panel(type, at, left, p, wide);                                                      \
-    }
-
-SUPER(panel_q2_k, DT_Q2_K)
-SUPER(panel_q3_k, DT_Q3_K)
-SUPER(panel_q4_k, DT_Q4_K)
-SUPER(panel_q5_k, DT_Q5_K)
-SUPER(panel_q6_k, DT_Q6_K)
-SUPER(panel_iq4_xs, DT_IQ4_XS)
-SUPER(panel_iq3_s, DT_IQ3_S)
-SUPER(panel_iq3_xxs, DT_IQ3_XXS)
-SUPER(panel_iq2_s, DT_IQ2_S)
-SUPER(panel_iq2_xs, DT_IQ2_XS)
-SUPER(panel_iq2_xxs, DT_IQ2_XXS)
-SUPER(panel_iq1_s, DT_IQ1_S)
-SUPER(panel_iq1_m, DT_IQ1_M)
-SMALL(panel_q4_0, DT_Q4_0)
-SMALL(panel_q4_1, DT_Q4_1)
-SMALL(panel_q5_0, DT_Q5_0)
-SMALL(panel_q5_1, DT_Q5_1)
-SMALL(panel_q8_0, DT_Q8_0)
-SMALL(panel_iq4_nl, DT_IQ4_NL)
-SMALL(panel_mxfp4, DT_MXFP4)
-SMALL(panel_nvfp4, DT_NVFP4)
+INTEGER_TYPES(PANEL)
 
 static const struct {
     panel_fn *unpack;
