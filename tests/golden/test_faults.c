@@ -41,6 +41,18 @@ static void close_level(struct trial *t)
     golden_close(&t->g);
 }
 
+static void at_each_level(void (*fn)(struct trial *t))
+{
+    for (int l = 0; l <= (int)cpu_detect(); l++) {
+        struct trial t;
+        if (!cpu_has((enum cpu_level)l))
+            continue;
+        open_level(&t, (enum cpu_level)l);
+        fn(&t);
+        close_level(&t);
+    }
+}
+
 static int32_t token_at(uint64_t pos) { return (int32_t)(7 * pos + 3); }
 
 /* Positions [first, first + n), and the logits behind the last STEP of them. */
@@ -183,20 +195,18 @@ static void weight_faults(struct trial *t, uint64_t before, enum kernel_role rol
     expect_none(t, before, role);
 }
 
+static void all_weight_faults(struct trial *t)
+{
+    for (int role = ROLE_PREFILL; role <= ROLE_DECODE; role++) {
+        weight_faults(t, SHORT, (enum kernel_role)role);
+        weight_faults(t, LONG - STEP, (enum kernel_role)role);
+    }
+}
+
 static void test_weights(void **state)
 {
     (void)state;
-    for (int l = 0; l <= (int)cpu_detect(); l++) {
-        struct trial t;
-        if (!cpu_has((enum cpu_level)l))
-            continue;
-        open_level(&t, (enum cpu_level)l);
-        for (int role = ROLE_PREFILL; role <= ROLE_DECODE; role++) {
-            weight_faults(&t, SHORT, (enum kernel_role)role);
-            weight_faults(&t, LONG - STEP, (enum kernel_role)role);
-        }
-        close_level(&t);
-    }
+    at_each_level(all_weight_faults);
 }
 
 /* ---- the draft layer ---- */
@@ -242,14 +252,7 @@ static void draft_faults(struct trial *t)
 static void test_drafts(void **state)
 {
     (void)state;
-    for (int l = 0; l <= (int)cpu_detect(); l++) {
-        struct trial t;
-        if (!cpu_has((enum cpu_level)l))
-            continue;
-        open_level(&t, (enum cpu_level)l);
-        draft_faults(&t);
-        close_level(&t);
-    }
+    at_each_level(draft_faults);
 }
 
 /* ---- cached rows ---- */
@@ -287,26 +290,24 @@ static void cache_faults(struct trial *t, uint64_t before, enum kernel_role role
     expect_none(t, before, role);
 }
 
-static void test_cached_rows(void **state)
+static void all_cache_faults(struct trial *t)
 {
-    (void)state;
     static const struct {
         enum kv_type latent, index;
     } kinds[] = {{KV_F32, KV_F32}, {KV_F16, KV_I8}, {KV_BF16, KV_F16}, {KV_Q8, KV_I8}};
-    for (int l = 0; l <= (int)cpu_detect(); l++) {
-        struct trial t;
-        if (!cpu_has((enum cpu_level)l))
-            continue;
-        open_level(&t, (enum cpu_level)l);
-        for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-            golden_cache(&t.g, kinds[i].latent, kinds[i].index);
-            for (int role = ROLE_PREFILL; role <= ROLE_DECODE; role++) {
-                cache_faults(&t, SHORT, (enum kernel_role)role);
-                cache_faults(&t, LONG - STEP, (enum kernel_role)role);
-            }
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        golden_cache(&t->g, kinds[i].latent, kinds[i].index);
+        for (int role = ROLE_PREFILL; role <= ROLE_DECODE; role++) {
+            cache_faults(t, SHORT, (enum kernel_role)role);
+            cache_faults(t, LONG - STEP, (enum kernel_role)role);
         }
-        close_level(&t);
     }
+}
+
+static void test_cached_rows(void **state)
+{
+    (void)state;
+    at_each_level(all_cache_faults);
 }
 
 int main(void)
