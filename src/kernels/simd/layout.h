@@ -42,6 +42,20 @@ INLINE bool is_k_or_iq4(enum dtype t)
         || t == DT_IQ4_XS;
 }
 
+/* What the levels of x86 add to weights v, so that they are bytes without a sign. */
+INLINE unsigned super_added(enum dtype t)
+{
+    switch (t) {
+    case DT_Q2_K:
+    case DT_Q4_K:
+    case DT_Q5_K: return 0;
+    case DT_Q3_K: return 4;
+    case DT_Q6_K: return 32;
+    case DT_IQ4_XS: return 128;
+    default: return LATTICE_ADDED;
+    }
+}
+
 INLINE float super_d(enum dtype t, const uint8_t *p)
 {
     return is_k_or_iq4(t) ? load_half(p + super_info(t).d_at) : lattice_d(t, p);

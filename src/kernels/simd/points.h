@@ -33,6 +33,8 @@ INLINE const uint16_t *points_of(enum dtype t)
     }
 }
 
+enum { LATTICE_ADDED = 64 }; /* layout.h: super_added */
+
 static const int8_t iq1_eighths[4] = {-8, 0, 8, 0};
 
 INLINE const int8_t *values_of(enum dtype t)

@@ -1,11 +1,12 @@
 /* blocks.h - integer blocks (simd/layout.h), what all x86 levels know of them: bounds, scales.
  *
- * A chunk is VEC_BYTES consecutive weights v of a row as signed bytes in their own order.
+ * A chunk is VEC_BYTES consecutive weights of a row as bytes in their own order: of small blocks v
+ * with its sign, of super-blocks u = v + super_added, without one.
  *
- * Where x has 14 bits (x86.h), super-blocks multiply v by s first, as 16-bit integers, so one float
- * d is left for 256 weights. Bounds, with |q| <= 8191: |s v| <= 4096 (Q6_K 128*32, IQ4_XS 32*127;
- * others below 2048), and a lane of decode adds 256/LANES products, 32*4096*8191 < 2^30; pairs.h
- * flushes a lane after 64, 64*4096*8191 < 2^31. Small blocks: |v| <= 128, 32 products.
+ * Where x has 14 bits (x86.h), super-blocks multiply v or u by s first, as 16-bit integers, so one
+ * float d is left for 256 weights. Bounds, with |q| <= 8191: |s u| <= 8064 (Q6_K 128*63), of which a
+ * lane of decode adds 256/LANES, 32*8064*8191 < 2^31; |s v| <= 4096 (Q6_K 128*32, IQ4_XS 32*127), of
+ * which pairs.h adds 64 to a lane, 64*4096*8191 < 2^31. Small blocks: |v| <= 128, 32 products.
  *
  * Every function here is inlined into loops with the type as a constant: the switches vanish.
  * blocks_avx*.h unpack chunks; decode.h and prefill.h multiply them.
@@ -66,17 +67,6 @@ INLINE void super_scales(enum dtype t, const uint8_t *p, __m256i *scale, __m256i
         break;
     default:
         *scale = lattice_scales(t, p);
-    }
-}
-
-/* The same of R rows' blocks for even_bytes_times: scales times 2^8. */
-INLINE void begin_scales(enum dtype t, unsigned R, const uint8_t *const p[2], __m256i scale[2],
-                         __m256i min[2])
-{
-    UNROLL for (unsigned i = 0; i < R; i++) {
-        scale[i] = min[i] = _mm256_setzero_si256();
-        super_scales(t, p[i], &scale[i], &min[i]);
-        scale[i] = _mm256_slli_epi16(scale[i], 8);
     }
 }
 

@@ -33,15 +33,14 @@ INLINE vint pairs(vint v, int shift)
     return _mm256_and_si256(_mm256_srli_epi16(v, shift), _mm256_set1_epi8(3));
 }
 
-INLINE vint minus(vint v, int low) { return _mm256_sub_epi8(v, _mm256_set1_epi8((char)low)); }
-
-INLINE vint table_of_16(const int8_t *value, vint index)
+/* value[index], and `added` */
+INLINE vint table_of_16(const int8_t *value, unsigned added, vint index)
 {
     const __m128i table = load_128((const uint8_t *)value);
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), index);
+    return _mm256_shuffle_epi8(bytes_plus(_mm256_broadcastsi128_si256(table), (int)added), index);
 }
 
-/* v of chunk c of the block at p */
+/* v of chunk c of the block at p, and super_added */
 INLINE vint super_chunk(enum dtype t, const uint8_t *p, unsigned c)
 {
     const int two_at = (int)(c % 4 * 2);
@@ -50,7 +49,7 @@ INLINE vint super_chunk(enum dtype t, const uint8_t *p, unsigned c)
         return pairs(load_256(p + 16 + c / 4 * 32), two_at);
     case DT_Q3_K: {
         const vint v = pairs(load_256(p + 32 + c / 4 * 32), two_at);
-        return minus(_mm256_or_si256(v, bit_moved(load_256(p), (int)c, 2)), 4);
+        return int_or(v, bit_moved(load_256(p), (int)c, 2));
     }
     case DT_Q4_K:
         return nibbles(load_256(p + 16 + c / 2 * 32), c % 2);
@@ -61,10 +60,10 @@ INLINE vint super_chunk(enum dtype t, const uint8_t *p, unsigned c)
     case DT_Q6_K: {
         const vint four = nibbles(load_256(p + c / 4 * 64 + c % 2 * 32), c / 2 % 2);
         const vint two = pairs(load_256(p + 128 + c / 4 * 32), two_at);
-        return minus(_mm256_or_si256(four, _mm256_slli_epi16(two, 4)), 32);
+        return int_or(four, _mm256_slli_epi16(two, 4));
     }
     case DT_IQ4_XS:
-        return table_of_16(iq4_value, nibbles_16(p + 8 + 16 * c));
+        return table_of_16(iq4_value, super_added(t), nibbles_16(p + 8 + 16 * c));
     default:
         return lattice_chunk(t, p, c);
     }
@@ -73,12 +72,15 @@ INLINE vint super_chunk(enum dtype t, const uint8_t *p, unsigned c)
 /* ---- blocks of up to two rows, before their chunks are unpacked ---- */
 
 struct begun {
-    __m256i scale[2], min[2]; /* scale times 2^8: even_bytes_times */
+    __m256i scale[2], min[2];
 };
 
 INLINE void super_begin(enum dtype t, unsigned R, const uint8_t *const p[2], struct begun *b)
 {
-    begin_scales(t, R, p, b->scale, b->min);
+    UNROLL for (unsigned i = 0; i < R; i++) {
+        b->scale[i] = b->min[i] = _mm256_setzero_si256();
+        super_scales(t, p[i], &b->scale[i], &b->min[i]);
+    }
 }
 
 INLINE vint begun_chunk(enum dtype t, const uint8_t *p, const struct begun *b, unsigned i,
@@ -88,7 +90,7 @@ INLINE vint begun_chunk(enum dtype t, const uint8_t *p, const struct begun *b, u
     return super_chunk(t, p, c);
 }
 
-/* The scales of a chunk's 16-bit lanes (of evens or odds), out of the block's 16. */
+/* The scales of a chunk's 16-bit lanes: of evens, of odds, or of pairs. */
 INLINE vint begun_fold(enum dtype t, const struct begun *b, unsigned i, unsigned c)
 {
     (void)t;
@@ -96,6 +98,12 @@ INLINE vint begun_fold(enum dtype t, const struct begun *b, unsigned i, unsigned
                                            1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
     const vint turned = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(b->scale[i], even_odd), 0xd8);
     return _mm256_shuffle_epi8(turned, _mm256_set1_epi16((short)(0x0100 + 0x0202 * (int)c)));
+}
+
+/* The minima of parts h * LANES on in lanes of 32 bits; of types without: the scales. */
+INLINE vint begun_minima(enum dtype t, const struct begun *b, unsigned i, unsigned h)
+{
+    return widen_signed(super_info(t).dmin_at ? b->min[i] : b->scale[i], h);
 }
 
 /* ---- small blocks ---- */
@@ -124,13 +132,13 @@ INLINE vint small_chunk(enum dtype t, const uint8_t *p, size_t c, size_t left)
     const uint8_t *const a = small_at(t, p, c);
     (void)left;
     switch (t) {
-    case DT_Q4_0: return minus(nibbles_16(a + 2), 8);
+    case DT_Q4_0: return bytes_plus(nibbles_16(a + 2), -8);
     case DT_Q4_1: return nibbles_16(a + 4);
-    case DT_Q5_0: return minus(q5_chunk(a + 2), 16);
+    case DT_Q5_0: return bytes_plus(q5_chunk(a + 2), -16);
     case DT_Q5_1: return q5_chunk(a + 4);
-    case DT_IQ4_NL: return table_of_16(iq4_value, nibbles_16(a + 2));
-    case DT_MXFP4: return table_of_16(e2m1_twice, nibbles_16(a + 1));
-    case DT_NVFP4: return table_of_16(e2m1_twice, nibbles_8(a + 4 + c % 2 * 16));
+    case DT_IQ4_NL: return table_of_16(iq4_value, 0, nibbles_16(a + 2));
+    case DT_MXFP4: return table_of_16(e2m1_twice, 0, nibbles_16(a + 1));
+    case DT_NVFP4: return table_of_16(e2m1_twice, 0, nibbles_8(a + 4 + c % 2 * 16));
     default: return load_256(a + 2); /* Q8_0 */
     }
 }

@@ -1,6 +1,11 @@
 /* decode.h - few vectors against rows of integer blocks, each read once, as it is stored.
  *
- *     y[t,r] = sum over groups g of 256:  s[t,g] * (d_g * sum v q[t]) (- dmin_g * sum m sum16[t])
+ *     y[t,r] = sum over groups g of 256:  s[t,g] * d_g * sum v q[t]  (- dmin_g * sum m sum16[t])
+ *
+ * Super-blocks have u = v + a without a sign (super_added), and d_g a in the place of dmin_g, their
+ * scales in that of m. So bytes multiply bytes where a vector is alone: x as two of them, q = 128
+ * high + low, which sums keep apart until the end of a block. More vectors share what it takes to
+ * make 16-bit integers of u: there the sum is the same number, added in another order.
  *
  * The skeleton of decode_*_avx*.c, which include it through decode_avx*.h, behind blocks_avx*.h and
  *
@@ -13,8 +18,8 @@
  * What comes before a super-block's chunks (scales, points looked up) is done one block ahead: a
  * long chain, which the machine does not see early enough to begin it while it multiplies.
  *
- * The bits of y[t,r] depend on row r and vector t alone: every vector runs through the same
- * operations in its own registers, whichever others run beside it.
+ * The bits of y[t,r] depend on row r and vector t alone: each vector runs through the same float
+ * operations in its own registers, whichever others run beside it, and integers are exact.
  */
 #ifndef GLIM_KERNELS_X86_DECODE_H
 #define GLIM_KERNELS_X86_DECODE_H
@@ -48,23 +53,17 @@ INLINE void chunk_times(unsigned R, unsigned T, bool in_place, const vint even[R
     }
 }
 
-/* acc[v] -= dmin * sum m sum16[v], of one super-block */
-INLINE void super_minima(unsigned T, float dmin, __m256i min, const struct vectors *x, size_t g,
-                         vfloat acc[VECTORS])
+/* d of a block, in all lanes */
+INLINE vfloat super_d_all(enum dtype t, const uint8_t *p)
 {
-    UNROLL for (unsigned h = 0; h < PARTS / LANES; h++) {
-        const vfloat m = mul(float_of(widen_signed(min, h)), float_all(-dmin));
-        UNROLL for (unsigned v = 0; v < T; v++)
-            acc[v] = mul_add(m, float_load(x->sum[v] + g * PARTS + h * LANES), acc[v]);
-    }
+    return is_k_or_iq4(t) ? half_all(p + super_info(t).d_at) : float_all(lattice_d(t, p));
 }
 
-/* One super-block of R rows against T vectors. */
-INLINE void super_group(enum dtype t, unsigned R, unsigned T, const uint8_t *const p[ROWS_AT_ONCE],
-                        const struct begun *b, size_t g, const struct vectors *x, struct sums *acc)
+/* sum[i][v] = sum s u q[v] of a super-block, u = v + super_added */
+INLINE void super_products(enum dtype t, unsigned R, unsigned T,
+                           const uint8_t *const p[ROWS_AT_ONCE], const struct begun *b, size_t g,
+                           const struct vectors *x, vint sum[ROWS_AT_ONCE][VECTORS])
 {
-    const struct super_info info = super_info(t);
-    vint sum[ROWS_AT_ONCE][VECTORS];
     UNROLL for (unsigned i = 0; i < R; i++)
         UNROLL for (unsigned v = 0; v < T; v++)
             sum[i][v] = int_zero();
@@ -72,18 +71,63 @@ INLINE void super_group(enum dtype t, unsigned R, unsigned T, const uint8_t *con
         vint even[ROWS_AT_ONCE], odd[ROWS_AT_ONCE];
         UNROLL for (unsigned i = 0; i < R; i++) {
             const vint bytes = begun_chunk(t, p[i], b, i, c), fold = begun_fold(t, b, i, c);
-            even[i] = even_bytes_times(bytes, fold);
-            odd[i] = odd_bytes_times(bytes, fold);
+            even[i] = mul_16(even_unsigned(bytes), fold);
+            odd[i] = mul_16(odd_unsigned(bytes), fold);
         }
         chunk_times(R, T, IN_PLACE, even, odd, x, g, c, sum);
     }
-    UNROLL for (unsigned i = 0; i < R; i++) {
-        const float d = super_d(t, p[i]);
+}
+
+/* The same of one vector, whose halves are bytes: no integers of 16 bits to make. */
+INLINE void super_products_alone(enum dtype t, unsigned R, const uint8_t *const p[ROWS_AT_ONCE],
+                                 const struct begun *b, size_t g, const struct vectors *x,
+                                 vint sum[ROWS_AT_ONCE][VECTORS])
+{
+    vint high[ROWS_AT_ONCE], low[ROWS_AT_ONCE];
+    UNROLL for (unsigned i = 0; i < R; i++)
+        high[i] = low[i] = int_zero();
+    UNROLL for (unsigned c = 0; c < CHUNKS; c++) {
+        const size_t at = g * PACK_GROUP + c * VEC_BYTES;
+        const vint h = int_load(x->high + at), l = int_load(x->low + at);
+        UNROLL for (unsigned i = 0; i < R; i++) {
+            const vint bytes = begun_chunk(t, p[i], b, i, c), fold = begun_fold(t, b, i, c);
+            high[i] = dot_16(high[i], dot_8(bytes, h), fold);
+            low[i] = dot_16(low[i], dot_8(bytes, l), fold);
+        }
+    }
+    UNROLL for (unsigned i = 0; i < R; i++)
+        sum[i][0] = int_add(int_up(high[i], PACK_LOW_BITS), low[i]);
+}
+
+/* acc[v] -= factor * sum m sum16[v]: minima of row i, or what super_added added */
+INLINE void super_minima(enum dtype t, unsigned T, vfloat factor, const struct begun *b, unsigned i,
+                         size_t g, const struct vectors *x, vfloat acc[VECTORS])
+{
+    UNROLL for (unsigned h = 0; h < PARTS / LANES; h++) {
+        const vfloat m = mul(float_of(begun_minima(t, b, i, h)), factor);
         UNROLL for (unsigned v = 0; v < T; v++)
-            acc->at[i][v] = mul_add(float_of(sum[i][v]), float_all(d * x->scale[v][g]),
+            acc[v] = sub_mul(m, float_load(x->sum[v] + g * PARTS + h * LANES), acc[v]);
+    }
+}
+
+/* One super-block of R rows against T vectors. */
+INLINE void super_group(enum dtype t, unsigned R, unsigned T, const uint8_t *const p[ROWS_AT_ONCE],
+                        const struct begun *b, size_t g, const struct vectors *x, struct sums *acc)
+{
+    vint sum[ROWS_AT_ONCE][VECTORS];
+    if (T == 1)
+        super_products_alone(t, R, p, b, g, x, sum);
+    else
+        super_products(t, R, T, p, b, g, x, sum);
+    UNROLL for (unsigned i = 0; i < R; i++) {
+        const vfloat d = super_d_all(t, p[i]);
+        UNROLL for (unsigned v = 0; v < T; v++)
+            acc->at[i][v] = mul_add(float_of(sum[i][v]), mul(d, float_all(x->scale[v][g])),
                                     acc->at[i][v]);
-        if (info.dmin_at)
-            super_minima(T, load_half(p[i] + info.dmin_at), b->min[i], x, g, acc->at[i]);
+        if (super_info(t).dmin_at)
+            super_minima(t, T, half_all(p[i] + super_info(t).dmin_at), b, i, g, x, acc->at[i]);
+        else
+            super_minima(t, T, mul(d, float_all((float)super_added(t))), b, i, g, x, acc->at[i]);
     }
 }
 
@@ -143,9 +187,9 @@ INLINE void rows_times(enum dtype t, bool super, unsigned R, unsigned T,
             acc.at[i][v] = float_zero();
     const size_t bytes = super ? super_info(t).bytes
                                : PACK_GROUP / small_info(t).len * small_info(t).bytes;
-    struct begun begun[2];
+    struct begun begun, next;
     if (super)
-        super_begin(t, R, row, &begun[0]);
+        super_begin(t, R, row, &begun);
     for (size_t g = 0; g * PACK_GROUP < cols; g++) {
         const uint8_t *p[ROWS_AT_ONCE], *after[ROWS_AT_ONCE];
         const size_t step = (g + 1) * PACK_GROUP < cols ? bytes : 0;
@@ -156,8 +200,9 @@ INLINE void rows_times(enum dtype t, bool super, unsigned R, unsigned T,
                 _mm_prefetch((const char *)p[i] + ahead + at, _MM_HINT_T0);
         }
         if (super) {
-            super_begin(t, R, after, &begun[(g + 1) % 2]);
-            super_group(t, R, T, p, &begun[g % 2], g, x, &acc);
+            super_begin(t, R, after, &next);
+            super_group(t, R, T, p, &begun, g, x, &acc);
+            begun = next;
         } else {
             small_group(t, R, T, p, g, cols - g * PACK_GROUP, x, &acc);
         }

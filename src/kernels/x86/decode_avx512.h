@@ -1,8 +1,8 @@
 /* decode_avx512.h - decode.h in 32 registers of 64 bytes.
  *
- * Bound by reading: a chunk of 64 weights costs some 8 instructions to unpack and 3 to 6 for each
- * vector, where memory gives a core some 6 to 9 bytes a cycle. It gives that only when asked early:
- * the next two rows are called for while these two are multiplied.
+ * Bound by reading: a chunk of 64 weights and one vector take 6 to 10 instructions, 4 of them
+ * multiplications, where memory gives a core some 6 to 9 bytes a cycle. It gives that only when
+ * asked early: the next two rows are called for while these two are multiplied.
  */
 #ifndef GLIM_KERNELS_X86_DECODE_AVX512_H
 #define GLIM_KERNELS_X86_DECODE_AVX512_H

@@ -13,7 +13,10 @@ static void (*const rows_of[DT_COUNT])(const struct call *c) = {INTEGER_TYPES(RO
 static struct vectors vectors_at(const void *const *x, size_t T, size_t cols)
 {
     const struct packed_at at = packed_layout(cols);
-    struct vectors v;
+    struct vectors v = {
+        .high = (const int8_t *)x[0] + at.bytes,
+        .low = (const int8_t *)x[0] + at.bytes + round_up_64(cols),
+    };
     for (size_t i = 0; i < VECTORS; i++) {
         const uint8_t *const p = x[i < T ? i : 0];
         v.q[i] = (const int16_t *)(const void *)(p + at.q);

@@ -11,6 +11,7 @@
 
 struct vectors { /* parts of the packed vectors of one pass */
     const int16_t *q[VECTORS];
+    const int8_t *high, *low; /* of the first */
     const float *scale[VECTORS], *sum[VECTORS];
 };
 

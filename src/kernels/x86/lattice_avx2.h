@@ -48,8 +48,9 @@ INLINE vint lattice_chunk(enum dtype t, const uint8_t *p, unsigned c)
     const uint64_t bits = has_seven_signs(t) ? even_signs(x.bits) : x.bits;
     const vint mask = bytes_of_bits((uint32_t)bits);
     if (t == DT_IQ1_S || t == DT_IQ1_M) /* 8 * point +- 1 */
-        return _mm256_add_epi8(v, _mm256_or_si256(mask, _mm256_set1_epi8(1)));
-    return _mm256_sub_epi8(_mm256_xor_si256(v, mask), mask);
+        return bytes_plus(_mm256_add_epi8(v, _mm256_or_si256(mask, _mm256_set1_epi8(1))),
+                          LATTICE_ADDED);
+    return bytes_plus(_mm256_sub_epi8(_mm256_xor_si256(v, mask), mask), LATTICE_ADDED);
 }
 
 #endif

@@ -16,16 +16,11 @@
 struct looked_up {
     vint points[2][2]; /* of each block, or, if of eight coordinates, of both in the first: in lanes
                         * of 128 bits 8 of 16 as words, and the other 8 */
-    vint scale;        /* words: 16 scales of each, times 2^8 */
+    vint scale;        /* words: 16 scales of each */
     uint64_t bits[2][4]; /* of each weight: negative; IQ1: shifted down */
 };
 
 INLINE bool is_iq1(enum dtype t) { return t == DT_IQ1_S || t == DT_IQ1_M; }
-
-INLINE vint both(__m256i a, __m256i b)
-{
-    return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
-}
 
 /* a in the first four qwords, b in the others */
 INLINE vint both_all(uint64_t a, uint64_t b)
@@ -104,12 +99,12 @@ INLINE vint eight_signs(vint seven)
     return _mm512_permutex2var_epi8(int_load(eight_signs_of), seven, int_load(eight_signs_of + 64));
 }
 
-/* 2 s + 1, s of `width` bits: the word's high byte comes from one bit below s on. */
+/* 2 s + 1, s of `width` bits: the word's low byte comes from one bit below s on. */
 INLINE vint scales_at(vint words, vint at, unsigned width)
 {
     return _mm512_ternarylogic_epi32(_mm512_multishift_epi64_epi8(at, words),
-                                     _mm512_set1_epi16((short)(((2u << width) - 2) << 8)),
-                                     _mm512_set1_epi16(0x0100), 0xea);
+                                     _mm512_set1_epi16((short)((2u << width) - 2)),
+                                     _mm512_set1_epi16(1), 0xea);
 }
 
 /* The places of 16 scales in a qword, those of words 0 to 3 in a, of the next in a + step. */
@@ -124,7 +119,7 @@ INLINE vint places(uint64_t a, uint64_t step)
 INLINE void signs_and_scales(struct looked_up *x, vint words)
 {
     keep_bits(x, eight_signs(fields(words, 0x352e2720150e0700)));
-    x->scale = scales_at(words, _mm512_set1_epi64(0x3b003b001b001b00), 4);
+    x->scale = scales_at(words, _mm512_set1_epi64(0x003b003b001b001b), 4);
 }
 
 /* ---- blocks ---- */
@@ -140,7 +135,7 @@ INLINE void look_up_iq3(enum dtype t, const uint8_t *const p[2], struct looked_u
     if (t == DT_IQ3_S) {
         keep_bits(x, both(load_256(p[0] + 74), load_256(p[1] + 74)));
         x->scale = scales_at(both_all(load_32(p[0] + 106), load_32(p[1] + 106)),
-                             places(0x03000300ff00ff00, 0x0800080008000800), 4);
+                             places(0x0003000300ff00ff, 0x0008000800080008), 4);
     } else {
         signs_and_scales(x, both(load_256(p[0] + 66), load_256(p[1] + 66)));
     }
@@ -174,7 +169,7 @@ INLINE void look_up_iq2_xs(const uint8_t *const p[2], struct looked_up *x)
     keep_bits(x, eight_signs(both(_mm512_cvtepi16_epi8(_mm512_srli_epi16(a, 9)),
                                   _mm512_cvtepi16_epi8(_mm512_srli_epi16(b, 9)))));
     x->scale = scales_at(both_all(load_64(p[0] + 66), load_64(p[1] + 66)),
-                         places(0x0b0007000300ff00, 0x1000100010001000), 4);
+                         places(0x000b0007000300ff, 0x0010001000100010), 4);
 }
 
 INLINE void look_up_iq2_s(const uint8_t *const p[2], struct looked_up *x)
@@ -188,7 +183,7 @@ INLINE void look_up_iq2_s(const uint8_t *const p[2], struct looked_up *x)
     points_in(&list, &index, x->points[0]);
     keep_bits(x, both(load_256(p[0] + 34), load_256(p[1] + 34)));
     x->scale = scales_at(both_all(load_64(p[0] + 74), load_64(p[1] + 74)),
-                         places(0x0b0007000300ff00, 0x1000100010001000), 4);
+                         places(0x000b0007000300ff, 0x0010001000100010), 4);
 }
 
 INLINE void look_up_iq1(enum dtype t, const uint8_t *const p[2], struct looked_up *x)
@@ -206,11 +201,11 @@ INLINE void look_up_iq1(enum dtype t, const uint8_t *const p[2], struct looked_u
     if (s) {
         const vint words = _mm512_cvtepi16_epi32(_mm256_setr_m128i(c, d));
         keep_bits(x, _mm512_srai_epi32(words, 31));
-        x->scale = scales_at(words, _mm512_set1_epi64(0x2b002b000b000b00), 3);
+        x->scale = scales_at(words, _mm512_set1_epi64(0x002b002b000b000b), 3);
     } else {
         keep_bits(x, _mm512_movm_epi8(words_with(a, b, 11)));
         x->scale = scales_at(both_all(load_64(p[0] + 48), load_64(p[1] + 48)),
-                             places(0x080005000200ff00, 0x1000100010001000), 3);
+                             places(0x00080005000200ff, 0x0010001000100010), 3);
     }
 }
 
@@ -228,11 +223,12 @@ INLINE void look_up(enum dtype t, const uint8_t *const p[2], struct looked_up *x
 
 /* ---- chunks ---- */
 
-/* Points of eight coordinates, each in a qword: the values of the coordinates. */
+/* Points of eight coordinates, each in a qword: the coordinates' values, LATTICE_ADDED to each. */
 INLINE vint eights(vint points, const int8_t *value)
 {
-    return _mm512_permutexvar_epi8(fields(points, 0x0e0c0a0806040200),
-                                   int_all((int)load_32((const uint8_t *)value)));
+    return _mm512_permutexvar_epi8(
+        fields(points, 0x0e0c0a0806040200),
+        bytes_plus(int_all((int)load_32((const uint8_t *)value)), LATTICE_ADDED));
 }
 
 /* The s-th eight points of two blocks'. */
@@ -252,15 +248,16 @@ INLINE vint fours(const vint points[2], const int8_t *value, unsigned c)
     const vint each = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 16, 16, 17, 17, 18, 18, 19, 19);
     const vint two = _mm512_permutex2var_epi32(
         points[0], _mm512_add_epi32(each, int_all((int)(4 * c))), points[1]);
+    const vint values = _mm512_set1_epi64((long long)load_64((const uint8_t *)value));
     return _mm512_permutexvar_epi8(fields(two, 0x1c1814100c080400),
-                                   _mm512_set1_epi64((long long)load_64((const uint8_t *)value)));
+                                   bytes_plus(values, LATTICE_ADDED));
 }
 
-/* v with signs; IQ1: of 8 v, + 1 or - 1 */
+/* v, to which LATTICE_ADDED is added, with signs; IQ1: of 8 v, + 1 or - 1 */
 INLINE vint with_bits(enum dtype t, vint v, __mmask64 bits)
 {
     if (!is_iq1(t))
-        return _mm512_mask_sub_epi8(v, bits, int_zero(), v);
+        return _mm512_mask_sub_epi8(v, bits, _mm512_set1_epi8((char)(2 * LATTICE_ADDED)), v);
     return _mm512_mask_sub_epi8(v, bits, v, _mm512_set1_epi8(2));
 }
 

@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-size_t x86_pack_bytes(size_t n) { return packed_layout(n).bytes; }
+size_t x86_pack_bytes(size_t n) { return packed_layout(n).bytes + 2 * round_up_64(n); }
 
 /* The largest magnitude of x[0, n), n a multiple of LANES; NaN if one of them is not finite. */
 static float group_max(const float *x, size_t n)
@@ -40,8 +40,31 @@ static int32_t sum_of(__m256i a, __m256i b)
                            as_int(_mm256_shuffle_ps(as_float(v[2]), as_float(v[3]), which))),      \
         _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
 
-/* Half a chunk: 32 elements as integers, and the sums of its parts of 16. */
-static void pack_half(int16_t *q, float *sum, const float *x, float scale, float inverse)
+/* 32 integers of 32 bits as bytes. */
+static void store_bytes(int8_t *to, const __m256i v[4])
+{
+    const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]),
+                                             _mm256_packs_epi32(v[2], v[3]));
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    _mm256_storeu_si256((__m256i *)(void *)to, _mm256_permutevar8x32_epi32(bytes, order));
+}
+
+/* v = 128 high + low */
+static void store_halves(int8_t *high, int8_t *low, const __m256i v[4])
+{
+    __m256i h[4], l[4];
+    for (size_t i = 0; i < 4; i++) {
+        const __m256i half = int_all(1 << (PACK_LOW_BITS - 1));
+        h[i] = _mm256_srai_epi32(_mm256_add_epi32(v[i], half), PACK_LOW_BITS);
+        l[i] = _mm256_sub_epi32(v[i], int_up(h[i], PACK_LOW_BITS));
+    }
+    store_bytes(high, h);
+    store_bytes(low, l);
+}
+
+/* Half a chunk: 32 elements as integers, as pairs of bytes, and the sums of its parts of 16. */
+static void pack_half(int16_t *q, int8_t *high, int8_t *low, float *sum, const float *x,
+                      float scale, float inverse)
 {
     const __m256i most = int_all(PACK_MAX), least = int_all(-PACK_MAX);
     __m256i v[4];
@@ -54,6 +77,7 @@ static void pack_half(int16_t *q, float *sum, const float *x, float scale, float
     sum[1] = scale * (float)sum_of(v[2], v[3]);
     _mm256_storeu_si256((__m256i *)(void *)q, EVERY_SECOND(v, 0x88));
     _mm256_storeu_si256((__m256i *)(void *)(q + PACK_CHUNK / 2), EVERY_SECOND(v, 0xdd));
+    store_halves(high, low, v);
 }
 
 void x86_pack(void *dst, const float *x, size_t n, enum kernel_role role)
@@ -65,12 +89,14 @@ void x86_pack(void *dst, const float *x, size_t n, enum kernel_role role)
     float *const copy = packed_copy(dst, x, n), *const scale = (float *)(void *)(p + at.scale);
     float *const sum = (float *)(void *)(p + at.sum);
     int16_t *const q = (int16_t *)(void *)(p + at.q);
+    int8_t *const high = (int8_t *)p + at.bytes;
     for (size_t g = 0; g < N; g += PACK_GROUP) {
         const size_t end = N - g < PACK_GROUP ? N : g + PACK_GROUP;
         float inverse;
         const float s = group_scale(group_max(copy + g, end - g), &inverse);
         scale[g / PACK_GROUP] = s;
         for (size_t i = g; i < end; i += PACK_CHUNK / 2)
-            pack_half(q + packed_evens(i), sum + i / PACK_SUM, copy + i, s, inverse);
+            pack_half(q + packed_evens(i), high + i, high + N + i, sum + i / PACK_SUM, copy + i, s,
+                      inverse);
     }
 }

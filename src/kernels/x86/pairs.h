@@ -23,7 +23,7 @@ INLINE void super_panel(enum dtype t, const struct rows_at *at, struct panel *p,
     p->s[wide].scale[0] = super_panel_scales(t, at, false, fold, &p->s[wide]);
     for (unsigned c = 0; c < CHUNKS; c++) {
         vint v[LANES];
-        super_chunk_turned(t, at, c, v);
+        super_chunk_turned(t, at, c, 0, v);
         UNROLL for (unsigned j = 0; j < LANES; j++) {
             const vint f = int_twice(fold[(LANES * c + j) / (PACK_SUM / 4)]);
             vint *const w = p->w[wide][LANES * c + j];

@@ -38,12 +38,15 @@ struct panel_scales {
     vfloat min[PARTS];   /* minus the minimum of each part, if there is one */
 };
 
-/* Quad j, of columns 4j to 4j+3 of chunk c, of all rows in register j. */
-INLINE void super_chunk_turned(enum dtype t, const struct rows_at *at, unsigned c, vint v[LANES])
+/* Quad j, of columns 4j to 4j+3 of chunk c, of all rows in register j, plus `added`. */
+INLINE void super_chunk_turned(enum dtype t, const struct rows_at *at, unsigned c, int added,
+                               vint v[LANES])
 {
     UNROLL for (unsigned i = 0; i < LANES; i++)
         v[i] = super_chunk(t, at->row[i], c);
     transpose(v);
+    UNROLL for (unsigned j = 0; j < LANES; j++)
+        v[j] = bytes_plus(v[j], added - (int)super_added(t));
 }
 
 INLINE void small_chunk_turned(enum dtype t, const struct rows_at *at, size_t c, size_t left,

@@ -17,8 +17,6 @@ struct panel {
     struct panel_scales s[WIDE];
 };
 
-INLINE vint unsigned_bytes(vint v) { return int_xor(v, int_all((int32_t)0x80808080)); }
-
 /* Super-blocks: a scale for each part. */
 INLINE void super_panel(enum dtype t, const struct rows_at *at, struct panel *p, unsigned wide)
 {
@@ -28,11 +26,13 @@ INLINE void super_panel(enum dtype t, const struct rows_at *at, struct panel *p,
         p->s[wide].scale[j] = mul(float_of(part[j]), d);
     for (unsigned c = 0; c < CHUNKS; c++) {
         vint v[LANES];
-        super_chunk_turned(t, at, c, v);
+        super_chunk_turned(t, at, c, 128, v);
         UNROLL for (unsigned j = 0; j < LANES; j++)
-            p->w[LANES * c + j][wide] = unsigned_bytes(v[j]);
+            p->w[LANES * c + j][wide] = v[j];
     }
 }
+
+INLINE vint unsigned_bytes(vint v) { return int_xor(v, int_all((int32_t)0x80808080)); }
 
 INLINE void small_panel(enum dtype t, const struct rows_at *at, size_t left, struct panel *p,
                         unsigned wide)

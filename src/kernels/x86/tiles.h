@@ -54,7 +54,7 @@ INLINE void super_panel(enum dtype t, const struct rows_at *at, struct panel *p,
     const vfloat d = super_panel_scales(t, at, true, part, &s);
     for (unsigned c = 0; c < CHUNKS; c++) {
         vint v[LANES];
-        super_chunk_turned(t, at, c, v);
+        super_chunk_turned(t, at, c, 0, v);
         UNROLL for (unsigned j = 0; j < LANES; j++) {
             const unsigned quad = LANES * c + j, i = quad / (PACK_SUM / 4);
             quad_unpacked(v[j], mul(float_of(part[i]), d),

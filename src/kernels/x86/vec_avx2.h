@@ -23,6 +23,7 @@ INLINE vint int_and(vint a, vint b) { return _mm256_and_si256(a, b); }
 INLINE vint int_or(vint a, vint b) { return _mm256_or_si256(a, b); }
 INLINE vint int_up(vint v, unsigned bits) { return _mm256_slli_epi32(v, (int)bits); }
 INLINE vint int_down(vint v, unsigned bits) { return _mm256_srli_epi32(v, (int)bits); }
+INLINE vint int_add(vint a, vint b) { return _mm256_add_epi32(a, b); }
 INLINE vint mul_16(vint a, vint b) { return _mm256_mullo_epi16(a, b); }
 
 INLINE vint dot_16(vint sum, vint a, vint b)
@@ -42,15 +43,16 @@ INLINE void add_dot_16(vint *sum, vint a, vint b)
 INLINE vint even_bytes(vint v) { return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8); }
 INLINE vint odd_bytes(vint v) { return _mm256_srai_epi16(v, 8); }
 
-INLINE vint even_bytes_times(vint v, vint f)
+/* Bytes without a sign: 0, 2, ... (1, 3, ...) as integers of 16 bits; each plus n. */
+INLINE vint even_unsigned(vint v) { return int_and(v, int_all(0x00ff00ff)); }
+INLINE vint odd_unsigned(vint v) { return _mm256_srli_epi16(v, 8); }
+INLINE vint bytes_plus(vint v, int n)
 {
-    return _mm256_mulhi_epi16(_mm256_slli_epi16(v, 8), f);
+    return n ? _mm256_add_epi8(v, _mm256_set1_epi8((char)n)) : v;
 }
 
-INLINE vint odd_bytes_times(vint v, vint f)
-{
-    return _mm256_mulhi_epi16(_mm256_and_si256(v, _mm256_set1_epi16(-256)), f);
-}
+/* Lane i of 16 bits: a b + a' b' of its two bytes, those of a without a sign, with saturation. */
+INLINE vint dot_8(vint a, vint b) { return _mm256_maddubs_epi16(a, b); }
 
 INLINE __m128i half_of(__m256i v, unsigned h)
 {
@@ -65,6 +67,10 @@ INLINE vfloat float_zero(void) { return _mm256_setzero_ps(); }
 INLINE vfloat float_load(const void *p) { return _mm256_loadu_ps(p); }
 INLINE void float_store(float *p, vfloat v) { _mm256_storeu_ps(p, v); }
 INLINE vfloat float_all(float v) { return _mm256_set1_ps(v); }
+INLINE vfloat half_all(const uint8_t *p)
+{
+    return _mm256_cvtph_ps(_mm_set1_epi16((short)load_16(p)));
+}
 INLINE vfloat float_of(vint v) { return _mm256_cvtepi32_ps(v); }
 INLINE vfloat as_float(vint v) { return _mm256_castsi256_ps(v); }
 INLINE vint as_int(vfloat v) { return _mm256_castps_si256(v); }
@@ -72,6 +78,7 @@ INLINE vfloat sub(vfloat a, vfloat b) { return _mm256_sub_ps(a, b); }
 INLINE vfloat mul(vfloat a, vfloat b) { return _mm256_mul_ps(a, b); }
 INLINE vfloat add(vfloat a, vfloat b) { return _mm256_add_ps(a, b); }
 INLINE vfloat mul_add(vfloat a, vfloat b, vfloat c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE vfloat sub_mul(vfloat a, vfloat b, vfloat c) { return _mm256_fnmadd_ps(a, b, c); }
 
 INLINE float lanes_sum(vfloat v)
 {

@@ -19,6 +19,11 @@ typedef __m512 vfloat;    /* f32 */
 typedef __mmask16 vlanes; /* which lanes of 32 bits */
 
 /* ---- integers ---- */
+INLINE vint both(__m256i a, __m256i b)
+{
+    return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+}
+
 INLINE vint int_zero(void) { return _mm512_setzero_si512(); }
 INLINE vint int_load(const void *p) { return _mm512_loadu_si512(p); }
 INLINE vint int_all(int32_t v) { return _mm512_set1_epi32(v); }
@@ -28,6 +33,7 @@ INLINE vint int_and(vint a, vint b) { return _mm512_and_si512(a, b); }
 INLINE vint int_or(vint a, vint b) { return _mm512_or_si512(a, b); }
 INLINE vint int_up(vint v, unsigned bits) { return _mm512_slli_epi32(v, bits); }
 INLINE vint int_down(vint v, unsigned bits) { return _mm512_srli_epi32(v, bits); }
+INLINE vint int_add(vint a, vint b) { return _mm512_add_epi32(a, b); }
 INLINE vint mul_16(vint a, vint b) { return _mm512_mullo_epi16(a, b); }
 
 /* Lane i of 32 bits: sum + a b + a' b' of its two integers of 16 bits. */
@@ -50,17 +56,16 @@ INLINE void add_dot_8(vint *sum, vint a, vint b)
 INLINE vint even_bytes(vint v) { return _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8); }
 INLINE vint odd_bytes(vint v) { return _mm512_srai_epi16(v, 8); }
 
-/* The same times f / 2^8, where f has its low byte 0: a byte above eight zeros times f is 2^16
- * times the product, and fewer instructions. */
-INLINE vint even_bytes_times(vint v, vint f)
+/* Bytes without a sign: 0, 2, ... (1, 3, ...) as integers of 16 bits; each plus n. */
+INLINE vint even_unsigned(vint v) { return int_and(v, int_all(0x00ff00ff)); }
+INLINE vint odd_unsigned(vint v) { return _mm512_srli_epi16(v, 8); }
+INLINE vint bytes_plus(vint v, int n)
 {
-    return _mm512_mulhi_epi16(_mm512_slli_epi16(v, 8), f);
+    return n ? _mm512_add_epi8(v, _mm512_set1_epi8((char)n)) : v;
 }
 
-INLINE vint odd_bytes_times(vint v, vint f)
-{
-    return _mm512_mulhi_epi16(_mm512_and_si512(v, _mm512_set1_epi16(-256)), f);
-}
+/* Lane i of 16 bits: a b + a' b' of its two bytes, those of a without a sign, with saturation. */
+INLINE vint dot_8(vint a, vint b) { return _mm512_maddubs_epi16(a, b); }
 
 /* Sixteen integers of 16 bits, those of register h of the 16/LANES it takes; without a sign. */
 INLINE vint widen_signed(__m256i v, unsigned h)
@@ -80,6 +85,10 @@ INLINE vfloat float_zero(void) { return _mm512_setzero_ps(); }
 INLINE vfloat float_load(const void *p) { return _mm512_loadu_ps(p); }
 INLINE void float_store(float *p, vfloat v) { _mm512_storeu_ps(p, v); }
 INLINE vfloat float_all(float v) { return _mm512_set1_ps(v); }
+INLINE vfloat half_all(const uint8_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_set1_epi16((short)load_16(p)));
+}
 INLINE vfloat float_of(vint v) { return _mm512_cvtepi32_ps(v); }
 INLINE vfloat as_float(vint v) { return _mm512_castsi512_ps(v); }
 INLINE vint as_int(vfloat v) { return _mm512_castps_si512(v); }
@@ -87,6 +96,7 @@ INLINE vfloat sub(vfloat a, vfloat b) { return _mm512_sub_ps(a, b); }
 INLINE vfloat mul(vfloat a, vfloat b) { return _mm512_mul_ps(a, b); }
 INLINE vfloat add(vfloat a, vfloat b) { return _mm512_add_ps(a, b); }
 INLINE vfloat mul_add(vfloat a, vfloat b, vfloat c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE vfloat sub_mul(vfloat a, vfloat b, vfloat c) { return _mm512_fnmadd_ps(a, b, c); }
 
 /* Halves added to each other until one lane is left. */
 INLINE float lanes_sum(vfloat v) { return _mm512_reduce_add_ps(v); }

@@ -11,11 +11,14 @@
  *
  * A packed vector of n elements, N = n rounded up to 64 (elements after n are 0):
  *
- *     f32 x[N] | i16 q[N] | f32 scale[ceil(n/256)] | f32 sum[N/16]   each at a multiple of 64
+ *     f32 x[N] | i16 q[N] | f32 scale[ceil(n/256)] | f32 sum[N/16] | i8 high[N] | i8 low[N]
+ *                                                                each at a multiple of 64
  *
  * x comes first, so that a packed vector is the reference's too. q stands in chunks of 64: first
  * its 32 even elements, then its 32 odd ones, the order in which signed bytes become 16-bit lanes
  * by two shifts. sum[i] = the sum of the 16 values s q of part i, for types with a minimum.
+ * q = 128 high + low again, in the order of x; |high|, |low| <= 64: two products with bytes without
+ * a sign fit 16 bits.
  * A group that holds a NaN or an infinity has scale NaN.
  */
 #ifndef GLIM_KERNELS_X86_X86_H
@@ -24,7 +27,7 @@
 #include "kernels/kernels.h"
 #include "kernels/simd/packed.h"
 
-enum { PACK_CHUNK = 64 };
+enum { PACK_CHUNK = 64, PACK_LOW_BITS = 7 };
 
 /* Where element i of a packed vector, a multiple of 4, stands: it and i + 2 of q; i + 1 and i + 3
  * follow PACK_CHUNK / 2 later. */
