@@ -16,7 +16,7 @@ _glim_options() {
     detokenize) echo "--model -m --skip-special --quiet -q --help -h" ;;
     template) echo "--model -m --ids --quiet -q --help -h" ;;
     logits) echo "$opens $compute --ids --out -o --last --mtp --decode" ;;
-    ppl) echo "$opens $compute --file -f --save-logits --against --json" ;;
+    ppl) echo "$opens $compute --file -f --special --decode --save-logits --against --json" ;;
     bench) echo "$opens $compute --mtp --prompt -p --tokens -n --depth -d --reps -r --svg --csv --json" ;;
     doctor) echo "$opens --json" ;;
     version) echo "--json --help -h" ;;

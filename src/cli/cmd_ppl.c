@@ -122,7 +122,7 @@ static int score_window(struct ppl *p, size_t from, size_t n, struct glim_error 
     struct glim_append a = GLIM_APPEND_INIT;
     a.tokens = p->step;
     a.n = p->step_n;
-    a.flags = GLIM_APPEND_ALL_LOGITS;
+    a.flags = GLIM_APPEND_ALL_LOGITS | (p->o->decode ? GLIM_APPEND_DECODE : 0);
     a.on_logits = on_logits;
     a.ctx = p;
     int rc = glim_session_rewind(p->session, 0, e);
@@ -162,7 +162,8 @@ static int read_text(struct ppl *p, struct ids *out, struct glim_error *e)
     if (rc == GLIM_OK && input_file(p->o->file, &text, &be) != GLIM_OK)
         rc = from_err(&be, e);
     if (rc == GLIM_OK)
-        rc = glim_tokenize(t, text.data, text.len, 0, &id, &n, e);
+        rc = glim_tokenize(t, text.data, text.len, p->o->special ? GLIM_TOKENIZE_SPECIAL : 0, &id,
+                           &n, e);
     for (size_t i = 0; rc == GLIM_OK && i < n; i++)
         if (ids_push(out, id[i], &be) != GLIM_OK)
             rc = from_err(&be, e);

@@ -291,14 +291,26 @@ def test_ppl_equals_what_logits_say():
     v, text = vocabulary(), "The lantern was old. The fox was not."
     ids = json.loads(ok(glim("tokenize", "--json", stdin=text)).out)
     start_ids = json.loads(ok(glim("tokenize", "--json", "--special", stdin="[gMASK]<sop>")).out)
-    ok(glim("logits", "--ids", ",".join(map(str, start_ids + ids)), "--out", path("p.bin")))
-    nll = 0
-    for row, token in zip(rows(path("p.bin"), v)[len(start_ids):], ids[1:]):
-        x = struct.unpack(f"<{v}f", row)
-        top = max(x)
-        nll += top + math.log(math.fsum(math.exp(y - top) for y in x)) - x[token]
-    j = document(ok(glim("ppl", "-f", "-", "--json", stdin=text)))
-    assert abs(j["mean_nll"] - nll / (len(ids) - 1)) < 1e-6, (j, nll / (len(ids) - 1))
+    for role in ([], ["--decode"]):
+        ok(glim("logits", "--ids", ",".join(map(str, start_ids + ids)), "--out", path("p.bin"), *role))
+        nll = 0
+        for row, token in zip(rows(path("p.bin"), v)[len(start_ids):], ids[1:]):
+            x = struct.unpack(f"<{v}f", row)
+            top = max(x)
+            nll += top + math.log(math.fsum(math.exp(y - top) for y in x)) - x[token]
+        j = document(ok(glim("ppl", "-f", "-", "--json", *role, stdin=text)))
+        assert abs(j["mean_nll"] - nll / (len(ids) - 1)) < 1e-8, (role, j, nll / (len(ids) - 1))
+
+
+@test
+def test_ppl_of_added_tokens():
+    text, saved = "<|user|>What is 17 + 25?<|assistant|>", path("special.logits")
+    for special in ([], ["--special"]):
+        ids = json.loads(ok(glim("tokenize", "--json", *special, stdin=text)).out)
+        r = ok(glim("ppl", "-f", "-", "--json", *special, "--save-logits", saved, stdin=text))
+        assert document(r)["tokens"] == len(ids), (special, r.out)
+    ok(glim("ppl", "-f", "-", "--special", "--against", saved, stdin=text))
+    refused(glim("ppl", "-f", "-", "--against", saved, stdin=text))
 
 
 @test
