@@ -5,9 +5,9 @@
  *     KL         = mean over scored tokens of sum_i p_i (log p_i - log q_i), p from --against, q
  *         from this model
  *
- * Windows follow one another without overlap. Each stands behind the model's start tokens on an
- * empty cache; its first token is not scored, so a model without start tokens is measured on the
- * same tokens. Sums are in double.
+ * Windows (scores.h) follow one another without overlap. Each stands behind the model's start
+ * tokens on an empty cache; its first token is not scored, so a model without start tokens is
+ * measured on the same tokens. Sums are in double.
  */
 #include <errno.h>
 #include <math.h>
@@ -32,6 +32,7 @@ struct ppl {
     float *other;         /* [vocab]: the row of --against */
     int32_t *step;        /* [window]: start tokens and a piece of the text */
     size_t step_n, done;  /* done: scored tokens */
+    struct scores_count count;
     double nll, nll_sq, other_nll, kl, kl_max;
     uint64_t agree;
     struct glim_error fault; /* what on_logits found wrong */
@@ -97,7 +98,7 @@ static int score_token(struct ppl *p, const float *row, int32_t token)
     p->nll_sq += nll * nll;
     p->done++;
     progress_note("%zu of %llu tokens, perplexity %.4g", p->done,
-                  (unsigned long long)scores_rows(&p->s), exp(p->nll / (double)p->done));
+                  (unsigned long long)p->count.rows, exp(p->nll / (double)p->done));
     if (p->save.file && !outfile_write(&p->save, row, p->s.vocab * sizeof *row))
         return GLIM_ESTOPPED; /* outfile_close says why */
     return p->against ? compare_row(p, row, norm, token) : GLIM_OK;
@@ -135,10 +136,10 @@ static int score_window(struct ppl *p, size_t from, size_t n, struct glim_error 
 
 static int score_all(struct ppl *p, struct glim_error *e)
 {
-    const size_t piece = p->s.window - p->s.start.n;
     int rc = GLIM_OK;
-    for (size_t at = 0; rc == GLIM_OK && at + 1 < p->s.text.n; at += piece)
-        rc = score_window(p, at, min_u64(piece, p->s.text.n - at), e);
+    for (size_t at = 0, n; rc == GLIM_OK && (n = scores_window(&p->s, &at)) > 0; at += n)
+        if (n > 1)
+            rc = score_window(p, at, n, e);
     progress_end();
     return rc == GLIM_OK ? glim_model_check(p->model, e) : rc;
 }
@@ -197,9 +198,9 @@ static int scores_from_text(struct ppl *p, struct glim_error *e)
     if (rc == GLIM_OK && p->s.window < p->s.start.n + 2)
         rc = glim_error_set(e, GLIM_EINVAL, "--ctx: %llu, expected at least %zu",
                             (unsigned long long)p->s.window, p->s.start.n + 2);
-    if (rc == GLIM_OK && p->s.text.n < 2)
-        rc = glim_error_set(e, GLIM_EINVAL, "%s: %zu tokens, expected at least 2", p->o->file,
-                            p->s.text.n);
+    if (rc == GLIM_OK && scores_count(&p->s).rows == 0)
+        rc = glim_error_set(e, GLIM_EINVAL, "%s: %zu tokens, expected at least 2 in a window",
+                            p->o->file, p->s.text.n);
     return rc;
 }
 
@@ -242,6 +243,7 @@ static int prepare(struct ppl *p, struct glim_error *e)
         rc = model_session(p->o, p->model, p->s.window, &p->session, e);
     if (rc != GLIM_OK)
         return rc;
+    p->count = scores_count(&p->s);
     p->other = mem_zalloc(p->s.vocab, sizeof *p->other);
     p->step = mem_zalloc(p->s.window, sizeof *p->step);
     if (!p->other || !p->step)
@@ -256,7 +258,6 @@ static int prepare(struct ppl *p, struct glim_error *e)
 struct result {
     double mean, error; /* of -log p, and its standard error */
     double perplexity, other_perplexity, mean_kl, agreement;
-    uint64_t windows;
 };
 
 static struct result result_of(const struct ppl *p)
@@ -270,7 +271,6 @@ static struct result result_of(const struct ppl *p)
         .other_perplexity = exp(p->other_nll / n),
         .mean_kl = p->kl / n,
         .agreement = (double)p->agree / n,
-        .windows = ceil_div_u64(p->s.text.n, p->s.window - p->s.start.n),
     };
 }
 
@@ -278,7 +278,8 @@ static void result_text(const struct ppl *p, const struct result *r)
 {
     char a[HUMAN_LEN], b[HUMAN_LEN], c[HUMAN_LEN];
     printf("tokens          %s in %s windows of %llu, %s scored\n", human_count(a, p->s.text.n),
-           human_count(b, r->windows), (unsigned long long)p->s.window, human_count(c, p->done));
+           human_count(b, p->count.windows), (unsigned long long)p->s.window,
+           human_count(c, p->done));
     printf("perplexity      %.6g +- %.2g\n", r->perplexity, r->perplexity * r->error);
     if (!p->against)
         return;
@@ -293,7 +294,7 @@ static void result_json(const struct ppl *p, const struct result *r)
     struct json_object *const j = json_object_new_object();
     json_add_text(j, "model", glim_model_info(p->model)->name);
     json_add_u64(j, "tokens", p->s.text.n);
-    json_add_u64(j, "windows", r->windows);
+    json_add_u64(j, "windows", p->count.windows);
     json_add_u64(j, "window", p->s.window);
     json_add_u64(j, "scored", p->done);
     json_add_real(j, "perplexity", r->perplexity);

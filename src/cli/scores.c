@@ -18,9 +18,30 @@ void scores_deinit(struct scores *s)
     ids_deinit(&s->text);
 }
 
-uint64_t scores_rows(const struct scores *s)
+static bool starts_at(const struct scores *s, size_t at)
 {
-    return s->text.n - ceil_div_u64(s->text.n, s->window - s->start.n);
+    const size_t n = s->start.n;
+    return n > 0 && s->text.n - at >= n
+        && memcmp(s->text.id + at, s->start.id, n * sizeof *s->start.id) == 0;
+}
+
+size_t scores_window(const struct scores *s, size_t *at)
+{
+    while (starts_at(s, *at))
+        *at += s->start.n;
+    const size_t most = (size_t)min_u64(s->window - s->start.n, s->text.n - *at);
+    size_t n = 0;
+    while (n < most && !starts_at(s, *at + n))
+        n++;
+    return n;
+}
+
+struct scores_count scores_count(const struct scores *s)
+{
+    struct scores_count c = {0, 0};
+    for (size_t at = 0, n; (n = scores_window(s, &at)) > 0; at += n, c.windows++)
+        c.rows += n - 1;
+    return c;
 }
 
 bool scores_write_head(const struct scores *s, struct outfile *f)
@@ -56,7 +77,7 @@ static int read_ids(struct ids *l, uint64_t n, uint64_t vocab, FILE *f, const ch
 static bool expected_bytes(const struct scores *s, uint64_t *bytes)
 {
     uint64_t rows;
-    return mul_u64(scores_rows(s), s->vocab, &rows) && mul_u64(rows, sizeof(float), &rows) &&
+    return mul_u64(scores_count(s).rows, s->vocab, &rows) && mul_u64(rows, sizeof(float), &rows) &&
            add_u64(rows, HEAD_BYTES + (s->start.n + s->text.n) * sizeof(int32_t), bytes);
 }
 

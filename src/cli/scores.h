@@ -6,8 +6,9 @@
  *     i32 [N]      the text's tokens
  *     f32 [R, V]   logits, one row for each scored token in order
  *
- * Little-endian, nothing between the parts. The text is cut into windows of W - P tokens; every
- * token of a window but its first is scored, so R = N - ceil(N / (W - P)).
+ * Little-endian, nothing between the parts. The text is cut into windows of W - P tokens, and
+ * wherever the start tokens stand in it, which belong to no window; every token of a window but its
+ * first is scored.
  */
 #ifndef GLIM_CLI_SCORES_H
 #define GLIM_CLI_SCORES_H
@@ -22,7 +23,14 @@ struct scores {
     struct ids start, text;
 };
 void scores_deinit(struct scores *s);
-uint64_t scores_rows(const struct scores *s);
+/* The window at *at or, where start tokens stand there, behind them: moves *at to its first token
+ * and returns how many it has, 0 at the end of the text. */
+size_t scores_window(const struct scores *s, size_t *at);
+
+struct scores_count {
+    uint64_t windows, rows; /* rows: scored tokens */
+};
+struct scores_count scores_count(const struct scores *s);
 
 /* False when a write failed; outfile_close says so. */
 bool scores_write_head(const struct scores *s, struct outfile *f);

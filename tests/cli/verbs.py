@@ -314,6 +314,20 @@ def test_ppl_of_added_tokens():
 
 
 @test
+def test_ppl_of_conversations():
+    parts = ["<|user|>What is 17 + 25?<|assistant|>", "<|user|>Write a story about a fox and a lantern.<|assistant|>"]
+    saved = path("talks.logits")
+    one = [document(ok(glim("ppl", "-f", "-", "--special", "--json", stdin=p))) for p in parts]
+    text = "".join("[gMASK]<sop>" + p for p in parts)
+    both = document(ok(glim("ppl", "-f", "-", "--special", "--json", "--save-logits", saved, stdin=text)))
+    assert both["windows"] == 2 and both["scored"] == one[0]["scored"] + one[1]["scored"], both
+    mean = sum(j["mean_nll"] * j["scored"] for j in one) / both["scored"]
+    assert abs(both["mean_nll"] - mean) < 1e-8, (both, one)
+    assert document(ok(glim("ppl", "--against", saved, "--json")))["mean_kl"] == 0
+    refused(glim("ppl", "-f", "-", "--special", stdin="[gMASK]<sop>" * 3))
+
+
+@test
 def test_ppl_of_two_models():
     saved = path("saved.logits")
     own = document(ok(glim("ppl", "-f", book(), "--json", "--ctx", "48", "--save-logits", saved)))
