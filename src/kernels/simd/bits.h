@@ -56,6 +56,8 @@ INLINE uint64_t load_64(const uint8_t *p)
     return v;
 }
 
+INLINE size_t bit_count(unsigned v) { return (size_t)__builtin_popcount(v); }
+
 INLINE float load_half(const uint8_t *p) { return half_float(load_16(p)); }
 
 /* ---- fields: one instruction where it is fast (avx512's processors), shifts elsewhere ---- */

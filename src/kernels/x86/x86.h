@@ -26,6 +26,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/simd/packed.h"
+#include "kernels/simd/rest.h"
 
 enum { PACK_CHUNK = 64, PACK_LOW_BITS = 7 };
 
@@ -80,38 +81,6 @@ void kernels_amx(struct kernels *k); /* over avx512's */
     uint64_t peak_##level(uint64_t rounds, double *one);
 X86_LEVEL(avx2)
 X86_LEVEL(avx512)
-
-size_t index_bytes_avx512(size_t T, size_t Hi, size_t Di);
-void index_score_avx512(float *s, size_t s_stride, const float *q, const float *w, size_t T,
-                        const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
-                        enum kv_type kt, void *scratch);
-/* The same for I8. */
-size_t index8_bytes_avx512(size_t T, size_t Hi, size_t Di);
-void index8_score_avx512(float *s, size_t s_stride, const float *q, const float *w, size_t T,
-                         const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
-                         void *scratch);
-/* v[n] of a block of Q8 or I8; returns its scale. */
-float block_store_avx512(int8_t *v, const float *x, size_t n);
-size_t attend_bytes_avx512(size_t dim, size_t n);
-void attend_avx512(float *o, size_t o_stride, const struct attend *a, void *scratch);
-
-/* avx512: entries of the table of the same name (kernels.h). */
-void rmsnorm_avx512(float *y, const float *x, const float *g, size_t n, float eps);
-void layernorm_avx512(float *y, const float *x, const float *g, const float *b, size_t n,
-                      float eps);
-void softmax_avx512(float *x, size_t n);
-void silu_mul_avx512(float *y, const float *gate, const float *up, size_t n);
-void sigmoid_avx512(float *y, const float *x, size_t n);
-void add_avx512(float *y, const float *x, size_t n);
-void axpy_avx512(float *y, float a, const float *x, size_t n);
-void rope_avx512(float *x, const float *cos_sin, size_t n, bool interleaved);
-void hadamard_avx512(float *x, size_t n);
-void topk_avx512(int32_t *idx, size_t k, const float *s, size_t n, float *scratch);
-size_t above_avx512(float *score, int32_t *pos, const float *s, size_t n, int32_t first,
-                    float least, bool *finite);
-void kv_store_avx512(void *dst, const float *x, size_t n, enum kv_type t);
-void kv_load_avx512(float *y, const void *src, size_t n, enum kv_type t);
-/* y = e^x within 1.1 ulp, subnormal results included; y may be x. For its own test. */
-void exp_avx512(float *y, const float *x, size_t n);
+REST_KERNELS(avx512)
 
 #endif
