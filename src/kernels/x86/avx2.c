@@ -4,4 +4,8 @@
 
 #include "kernels/x86/level.h"
 
-void kernels_avx2(struct kernels *k) { level_products(k); }
+void kernels_avx2(struct kernels *k)
+{
+    level_products(k);
+    REST_FILL(k, avx2);
+}

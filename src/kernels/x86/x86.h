@@ -81,6 +81,7 @@ void kernels_amx(struct kernels *k); /* over avx512's */
     uint64_t peak_##level(uint64_t rounds, double *one);
 X86_LEVEL(avx2)
 X86_LEVEL(avx512)
+REST_KERNELS(avx2)
 REST_KERNELS(avx512)
 
 #endif

@@ -1,0 +1,5 @@
+/* vector_avx2.c - simd/vector.h in 16 registers of 32 bytes. */
+#include "kernels/x86/math_avx2.h"
+#include "kernels/x86/x86.h"
+
+#include "kernels/simd/vector.h"
