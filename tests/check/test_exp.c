@@ -4,6 +4,8 @@
 
 #if defined(__x86_64__)
 #include "kernels/x86/x86.h"
+#elif defined(__aarch64__)
+#include "kernels/arm/arm.h"
 #endif
 
 enum { BATCH = 1000, STRIDE = 509 };
@@ -18,6 +20,8 @@ static const struct {
 #if defined(__x86_64__)
     {CPU_AVX2, exp_avx2},
     {CPU_AVX512, exp_avx512},
+#elif defined(__aarch64__)
+    {CPU_NEON, exp_neon},
 #endif
 };
 

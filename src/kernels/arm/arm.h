@@ -25,6 +25,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/simd/packed.h"
+#include "kernels/simd/rest.h"
 
 /* Overwrite the entries of a table that the level does better, with what the processor has of
  * `extras` (cpu.h). */
@@ -40,13 +41,7 @@ void floats_matmul_neon(float *y, size_t y_stride, const void *const *x, size_t 
 void matmul_t_neon(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
                    const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch);
 
-/* Entries of the table of the same name. */
-void kv_load_neon(float *y, const void *src, size_t n, enum kv_type t);
-size_t attend_bytes_neon(size_t dim, size_t n);
-void attend_neon(float *o, size_t o_stride, const struct attend *a, void *scratch);
-void index_score_neon(float *s, size_t s_stride, const float *q, const float *w, size_t T,
-                      const void *const *row, size_t n, size_t Hi, size_t Di, float scale,
-                      enum kv_type kt, void *scratch);
+REST_KERNELS(neon)
 
 #define ARM_PRODUCTS(built)                                                                        \
     bool blocks_known_##built(enum dtype t);                                                       \

@@ -1,20 +1,9 @@
 /* float_neon.c - simd/float.h in 32 registers of 16 bytes. */
 #include "base/dtype.h"
 #include "kernels/arm/arm.h"
-#include "kernels/arm/vec_neon.h"
+#include "kernels/arm/math_neon.h"
 
 enum { VECTORS = 4, PAIR = 2, HALVES = 2, PART = 4 };
-
-/* The first n weights of `bytes` each, LANES at most, in the low bytes, 0 above them. */
-INLINE uint64_t some_weights(const uint8_t *p, size_t n, size_t bytes)
-{
-    uint64_t some = 0;
-    if (n >= LANES)
-        memcpy(&some, p, LANES * bytes);
-    else
-        memcpy(&some, p, n * bytes);
-    return some;
-}
 
 INLINE float32x4_t halves(uint16x4_t bits) { return vcvt_f32_f16(vreinterpret_f16_u16(bits)); }
 
@@ -31,15 +20,10 @@ INLINE vfloat f8_of(uint64_t bytes)
 INLINE vfloat weights_at(enum dtype t, const uint8_t *row, size_t c, size_t n)
 {
     switch (t) {
-    case DT_F32:
-        return n < LANES ? lanes_load(n, (const float *)(const void *)(row + 4 * c))
-                         : float_load(row + 4 * c);
-    case DT_F16:
-        return halves(vcreate_u16(some_weights(row + 2 * c, n, 2)));
-    case DT_BF16:
-        return vreinterpretq_f32_u32(vshll_n_u16(vcreate_u16(some_weights(row + 2 * c, n, 2)), 16));
-    default:
-        return f8_of(some_weights(row + c, n, 1));
+    case DT_F32: return load_first(row + 4 * c, n);
+    case DT_F16: return halves_first(row + 2 * c, n);
+    case DT_BF16: return as_float(int_up(words_first(row + 2 * c, n), 16));
+    default: return f8_of(some_bytes(row + c, n, 1));
     }
 }
 

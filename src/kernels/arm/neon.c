@@ -31,10 +31,7 @@ void kernels_neon(struct kernels *k, unsigned extras)
     k->matmul_t = matmul_t_neon;
     k->matmul = matmul_neon;
     k->peak = peak_neon;
-    k->kv_load = kv_load_neon;
-    k->attend_bytes = attend_bytes_neon;
-    k->attend = attend_neon;
-    k->index_score = index_score_neon;
+    REST_FILL(k, neon);
     if (extras & CPU_DOTPROD) {
         k->matmul = matmul_neon_dot;
         k->peak = peak_neon_dot;

@@ -1,5 +1,5 @@
 /* math_avx512.h - what the skeletons of simd/ beside the products ask of vec_avx512.h's registers;
- * math_avx2.h has the same names. What a name means stands here.
+ * math_avx2.h and arm/math_neon.h have the same names. What a name means stands here.
  */
 #ifndef GLIM_KERNELS_X86_MATH_AVX512_H
 #define GLIM_KERNELS_X86_MATH_AVX512_H
