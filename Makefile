@@ -1,4 +1,4 @@
-# glim: make | demo | test | check-long | check-neon | fuzz | bench | style | install DESTDIR= PREFIX= | clean
+# glim: make | demo | test | check-long | check-neon | fuzz | bench | bench-quality | style | install DESTDIR= PREFIX= | clean
 #
 # BUILD picks a flavour, each in its own folder: release (default, build/), werror, asan, tsan, hostile, fuzz, arm64.
 #   make BUILD=asan            libglim and glim under AddressSanitizer and UBSan, in build/asan/
@@ -182,6 +182,11 @@ fuzz: setup-long
 bench: all
 	@bench/run
 
+# Needs numpy, gguf and torch: tools/oracle/requirements.txt.
+PYTHON ?= python3
+bench-quality: all
+	@$(PYTHON) bench/quality $(TYPES)
+
 style:
 	@tools/check-layers
 	@tools/check-style
@@ -204,5 +209,5 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all tests fuzzers setup setup-long setup-neon demo test check-long check-neon fuzz bench style install clean
+.PHONY: all tests fuzzers setup setup-long setup-neon demo test check-long check-neon fuzz bench bench-quality style install clean
 .SECONDARY:
