@@ -1,4 +1,4 @@
-# glim: make | demo | test | check-long | check-neon | fuzz | bench | bench-quality | style | install DESTDIR= PREFIX= | clean
+# glim: make | demo | test | check-long | check-neon | fuzz | bench | bench-quality | bench-onednn | style | install DESTDIR= PREFIX= | clean
 #
 # BUILD picks a flavour, each in its own folder: release (default, build/), werror, asan, tsan, hostile, fuzz, arm64.
 #   make BUILD=asan            libglim and glim under AddressSanitizer and UBSan, in build/asan/
@@ -151,7 +151,7 @@ $(O)/tests/%.o: CPPFLAGS += $(CPPFLAGS_TESTS)
 tests: $(TESTBIN) $(TILEBIN) $(FAULTBIN) $(REPLAYBIN)
 fuzzers: $(FUZZBIN)
 
--include $(TILEOBJ:%.o=%.d) $(patsubst %.c,$(O)/%.d,$(LIBSRC) $(CLISRC) $(TESTSRC) $(FAULTSRC) $(FUZZSRC) $(TESTUTIL))
+-include $(wildcard $(O)/bench/*.d) $(TILEOBJ:%.o=%.d) $(patsubst %.c,$(O)/%.d,$(LIBSRC) $(CLISRC) $(TESTSRC) $(FAULTSRC) $(FUZZSRC) $(TESTUTIL))
 
 setup:
 	@tools/setup
@@ -187,6 +187,17 @@ PYTHON ?= python3
 bench-quality: all
 	@$(PYTHON) bench/quality $(TYPES)
 
+# Our products of a prompt beside oneDNN's; needs libdnnl-dev, which nothing else does.
+ONEDNNOBJ := $(patsubst %,$(O)/bench/%.o,gemm_onednn gemm_data onednn)
+$(ONEDNNOBJ): CPPFLAGS += $(CPPFLAGS_TESTS)
+$(O)/bench/onednn.o: CFLAGS += -fopenmp
+
+$(O)/bench/gemm_onednn: $(ONEDNNOBJ) $(O)/libglim.a
+	$(CC) $^ -fopenmp -ldnnl $(LIBS) $(LDFLAGS) -o $@
+
+bench-onednn:
+	@bench/gemm-onednn
+
 style:
 	@tools/check-layers
 	@tools/check-style
@@ -209,5 +220,5 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all tests fuzzers setup setup-long setup-neon demo test check-long check-neon fuzz bench bench-quality style install clean
+.PHONY: all tests fuzzers setup setup-long setup-neon demo test check-long check-neon fuzz bench bench-quality bench-onednn style install clean
 .SECONDARY:
