@@ -11,6 +11,7 @@ static const double FIRST_CHANCE = 0.7, FIRST_WEIGHT = 1, FIRST_SLOPE = 0.5, FIR
 /* What is left of evidence after a step that drafted, and after one that did not. */
 static const double FADE = 0.96, FADE_PRICE = 0.995, FADE_PLAIN = 0.97;
 static const double BLEND = 0.1;  /* least weight of a new sample */
+static const double SPREAD = 1.5; /* a sample counts as at most so many times what is believed */
 static const double LEAST_LOSS = 0.12; /* a draft */
 /* What is less than this much faster is left: a step without drafts among steps with them is slower
  * than one among its like, so that drafts look a little cheaper than they are. */
@@ -21,6 +22,7 @@ enum { PROBES_FIRST = 3 };
 /* Steps without drafts: at first, the very first of them being slow in a cold process; and one in
  * so many later, rarer the more prices have been seen, so that the price of one row stays known. */
 enum { PLAIN_FIRST = 2, PLAIN_EVERY = 64 };
+enum { FEW = 3 }; /* samples that make a draft's price known well enough to doubt others */
 
 void draft_init(struct draft_policy *p)
 {
@@ -98,12 +100,18 @@ static double blend(double old, double sample, unsigned *samples)
     return old + (weight > BLEND ? weight : BLEND) * (sample - old);
 }
 
-/* The ends cut off what a machine busy with other things does to a single step; they leave room on
- * both sides of what is possible, so that noise does not shift the mean. */
+/* Cuts off what a machine busy with other things does to a single step. The ends lie as far below
+ * as above what is believed: with wide ones the mean would rise with every step that was held up,
+ * since a time can be ten times too long, but not ten times too short. */
+static double near(double sample, double belief)
+{
+    const double least = belief / SPREAD, most = belief * SPREAD;
+    return sample < least ? least : sample > most ? most : sample;
+}
+
 static void learn_rows(struct draft_policy *p, size_t rows, double ratio)
 {
-    const double most = 1.5 * (double)rows;
-    ratio = ratio < 0.5 ? 0.5 : ratio > most ? most : ratio;
+    ratio = near(ratio, step_price(p, rows));
     p->row_sum[rows - 2] += ratio;
     p->row_seen[rows - 2] += 1;
     p->slope = blend(p->slope, (ratio - 1) / (double)(rows - 1), &p->slope_samples);
@@ -124,7 +132,8 @@ static void learn_prices(struct draft_policy *p, const struct draft_step *s)
     if (s->drafted > 0) {
         const double one_row = s->step_ns / step_price(p, rows);
         const double sample = s->draft_ns / (double)s->drafted / one_row;
-        p->draft_price = blend(p->draft_price, sample < 1 ? sample : 1, &p->draft_samples);
+        const double seen = p->draft_samples < FEW ? sample : near(sample, p->draft_price);
+        p->draft_price = blend(p->draft_price, seen < 1 ? seen : 1, &p->draft_samples);
     }
 }
 
