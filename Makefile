@@ -1,4 +1,4 @@
-# glim: make | demo | test | check-long | check-neon | fuzz | bench | bench-quality | bench-onednn | style | install DESTDIR= PREFIX= | clean
+# glim: make | demo | test | check-long | check-neon | fuzz | bench | bench-quality | bench-onednn | bench-mtp | style | install DESTDIR= PREFIX= | clean
 #
 # BUILD picks a flavour, each in its own folder: release (default, build/), werror, asan, tsan, hostile, fuzz, arm64.
 #   make BUILD=asan            libglim and glim under AddressSanitizer and UBSan, in build/asan/
@@ -202,6 +202,15 @@ $(O)/bench/gemm_onednn: $(ONEDNNOBJ) $(O)/libglim.a
 bench-onednn:
 	@bench/gemm-onednn
 
+# What drafts bring and cost, by kind of prompt.
+$(O)/bench/mtp.o: CPPFLAGS += $(CPPFLAGS_TESTS)
+
+$(O)/bench/mtp: $(O)/bench/mtp.o $(O)/libglim.a
+	$(CC) $^ $(LIBS) $(LDFLAGS) -o $@
+
+bench-mtp:
+	@bench/mtp-run
+
 style:
 	@tools/check-layers
 	@tools/check-style
@@ -224,5 +233,5 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all tests fuzzers setup setup-long setup-neon demo test check-long check-neon fuzz bench bench-quality bench-onednn style install clean
+.PHONY: all tests fuzzers setup setup-long setup-neon demo test check-long check-neon fuzz bench bench-quality bench-onednn bench-mtp style install clean
 .SECONDARY:
