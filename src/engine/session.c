@@ -182,6 +182,12 @@ uint64_t session_late_pairs(const struct glim_session *s)
     return s->mtp && s->kv.length ? s->kv.length - 1 - s->kv.mtp_length : 0;
 }
 
+/* Of `rows` that a step may have, what one of this role may. */
+static uint64_t rows_of_role(uint64_t rows, enum kernel_role role)
+{
+    return role == ROLE_DECODE ? min_u64(rows, DECODE_ROWS) : rows;
+}
+
 static void set_rows(struct glim_session *s, const int32_t *token, size_t n, uint64_t pos)
 {
     for (size_t t = 0; t < n; t++)
@@ -216,7 +222,7 @@ static int fill_pairs(struct glim_session *s, uint64_t first, uint64_t end, stru
     while (first < end) {
         const enum kernel_role role = s->role[first + 1];
         size_t n = 1;
-        while (first + n < end && n < s->rows && s->role[first + n + 1] == role)
+        while (first + n < end && n < rows_of_role(s->rows, role) && s->role[first + n + 1] == role)
             n++;
         set_rows(s, &s->token[first + 1], n, first);
         if (forward_mtp_fill(&s->forward, s->row, state_at(s, first), n, role, e) != 0)
@@ -297,6 +303,11 @@ static int report_last(struct glim_session *s, const struct glim_append *a, size
  * late. */
 enum pairing { PAIRS_RUN, PAIRS_FILL, PAIRS_LATE };
 
+static enum kernel_role role_of(const struct glim_append *a)
+{
+    return a->flags & GLIM_APPEND_DECODE ? ROLE_DECODE : ROLE_PREFILL;
+}
+
 static enum pairing pairing_of(const struct glim_session *s, const struct glim_append *a, size_t n,
                                bool last, enum kernel_role role)
 {
@@ -320,7 +331,7 @@ static int pair_chunk(struct glim_session *s, enum pairing p, size_t n, enum ker
 static int append_chunk(struct glim_session *s, const struct glim_append *a, size_t done, size_t n,
                         struct err *e)
 {
-    const enum kernel_role role = a->flags & GLIM_APPEND_DECODE ? ROLE_DECODE : ROLE_PREFILL;
+    const enum kernel_role role = role_of(a);
     const bool last = done + n == a->n;
     const enum pairing p = pairing_of(s, a, n, last, role);
     const uint64_t pos = s->kv.length;
@@ -413,7 +424,7 @@ static int session_append(struct glim_session *s, const struct glim_append *a, s
     if (s->mtp && s->kv.length > 0 && !s->state_valid && restore_state(s, e) != 0)
         return e->code;
     for (size_t done = 0; done < a->n;) {
-        const size_t n = (size_t)min_u64(s->chunk, a->n - done);
+        const size_t n = (size_t)min_u64(rows_of_role(s->chunk, role_of(a)), a->n - done);
         if (append_chunk(s, a, done, n, e) != 0)
             return e->code;
         done += n;

@@ -77,9 +77,10 @@ struct kernels {
     void (*matrix_row)(float *y, const struct matrix *w, uint64_t r);
 
     /* A vector as matmul wants it, prepared once and multiplied with many rows: what it looks like
-     * is the level's own matter, and may differ by role. pack_bytes(n): its size, a multiple of 64,
-     * for any role; pack: dst (aligned to 64) from x[n]. */
-    size_t (*pack_bytes)(size_t n);
+     * is the level's own matter, and differs by role. pack_bytes: its size, a multiple of 64; pack:
+     * dst (aligned to 64) from x[n]. dst may refer to x, which stays as it is until dst is used
+     * up. */
+    size_t (*pack_bytes)(size_t n, enum kernel_role role);
     void (*pack)(void *dst, const float *x, size_t n, enum kernel_role role);
 
     /* y[t*y_stride + r - r0] = <w[r,:], x[t]> for r in [r0, r1), t in [0, T).

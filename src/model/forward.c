@@ -6,6 +6,7 @@
  */
 #include "model/forward.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -52,6 +53,7 @@ void block_run(struct forward *f, uint64_t layer, bool reuse_list)
 
 static void begin(struct forward *f, const struct row *row, size_t T, enum kernel_role role)
 {
+    assert(T <= f->rows_max && (role == ROLE_PREFILL || T <= DECODE_ROWS));
     stages_enter(f->stages, STAGE_REST);
     f->row = row;
     f->T = T;

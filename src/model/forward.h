@@ -32,10 +32,14 @@ enum tap_point { TAP_ATTN, TAP_FFN, TAP_BLOCK, TAP_FINAL, TAP_PICK };
 typedef void tap_fn(void *ctx, enum tap_point p, uint64_t layer, const void *values, size_t rows,
                     size_t cols);
 
-/* Vectors prepared for matmul (kernels.h), at fixed places. */
+/* Vectors prepared for matmul (kernels.h), one behind the other in data. */
 struct packed {
-    const void **row; /* [rows] each [pack_bytes(width)] */
+    const void **row; /* [rows] */
+    uint8_t *data;
 };
+
+/* The most rows of a step in ROLE_DECODE: its packed vectors are larger than a prompt's. */
+enum { DECODE_ROWS = 64 };
 
 /* Absorbed attention works on tiles of rows and blocks of heads; the indexer on tiles of rows and
  * blocks of keys. */
@@ -122,7 +126,7 @@ struct forward {
     const void **ex_in; /* [T*K] into h_in */
     struct packed act_in; /* [T*K,F] */
     float *ex_act;    /* [T*K,F] */
-    float *ex_out;    /* [T*K, some of D], indexed by pair; in the place of ex_act */
+    float *ex_out;    /* [T*K, some of D], indexed by pair */
     float *mtp_in;    /* [T,2D] */
     struct packed mtp_packed; /* the same */
     float *mtp_out;   /* [T,D] after shared_head.norm */
@@ -148,9 +152,10 @@ int forward_init(struct forward *f, struct model *m, struct pool *pool, uint64_t
                  uint64_t context_max, struct err *e);
 void forward_deinit(struct forward *f);
 
-/* The main layers over T <= rows_max rows. Rows of one cache come with rising positions, and every
- * earlier position of that cache is filled. Leaves f->final. Caches hold the rows' state
- * afterwards; the caller moves kv->length. GLIM_ENUMERIC if a hidden state is not finite. */
+/* The main layers over T <= rows_max rows; in ROLE_DECODE, here and below, <= DECODE_ROWS. Rows of
+ * one cache come with rising positions, and every earlier position of that cache is filled. Leaves
+ * f->final. Caches hold the rows' state afterwards; the caller moves kv->length. GLIM_ENUMERIC if a
+ * hidden state is not finite. */
 int forward_rows(struct forward *f, const struct row *row, size_t T, enum kernel_role role,
                  struct err *e);
 

@@ -102,7 +102,7 @@ void op_rows(struct forward *f, size_t n, size_t width, pool_fn *fn, void *ctx)
 
 struct rows_job {
     struct forward *f;
-    const struct packed *p;
+    struct packed *p;
     const float *in; /* what p is prepared from */
     float *y, *x;
     const float *add, *g;
@@ -114,8 +114,10 @@ static void pack_item(void *ctx, size_t t, int worker)
 {
     const struct rows_job *const j = ctx;
     (void)worker;
-    void *const dst = (void *)(uintptr_t)j->p->row[t];
-    j->f->m->kernels.pack(dst, j->in + t * j->n, j->n, j->f->role);
+    const struct kernels *const k = &j->f->m->kernels;
+    void *const dst = j->p->data + t * k->pack_bytes(j->n, j->f->role);
+    k->pack(dst, j->in + t * j->n, j->n, j->f->role);
+    j->p->row[t] = dst;
 }
 
 void op_pack(struct forward *f, struct packed *p, const float *x, size_t T, size_t n)

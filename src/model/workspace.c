@@ -23,19 +23,20 @@ static struct packed take_packed_rows(struct forward *f, uint64_t *n, uint64_t r
     return p;
 }
 
-static void take_vectors(struct forward *f, uint64_t *n, const struct packed *p, uint64_t rows,
-                         uint64_t width)
+/* Each of T rows has `times` vectors. */
+static void take_vectors(struct forward *f, uint64_t *n, struct packed *p, uint64_t T,
+                         uint64_t times, uint64_t width)
 {
-    const uint64_t bytes = f->m->kernels.pack_bytes((size_t)width);
-    const uint8_t *const data = take(f, n, rows, bytes);
-    for (uint64_t t = 0; p->row && t < rows; t++)
-        p->row[t] = data + t * bytes;
+    const struct kernels *const k = &f->m->kernels;
+    const uint64_t prompt = k->pack_bytes((size_t)width, ROLE_PREFILL);
+    const uint64_t decode = k->pack_bytes((size_t)width, ROLE_DECODE);
+    p->data = take(f, n, times, max_u64(T * prompt, min_u64(T, DECODE_ROWS) * decode));
 }
 
 static struct packed take_packed(struct forward *f, uint64_t *n, uint64_t rows, uint64_t width)
 {
-    const struct packed p = take_packed_rows(f, n, rows);
-    take_vectors(f, n, &p, rows, width);
+    struct packed p = take_packed_rows(f, n, rows);
+    take_vectors(f, n, &p, rows, 1, width);
     return p;
 }
 
@@ -43,13 +44,13 @@ static void lay_out_attention(struct forward *f, uint64_t *n)
 {
     const struct model_config *const c = &f->m->cfg;
     const uint64_t T = f->rows_max, F = sizeof(float);
-    take_vectors(f, n, &f->v_in, T, max_u64(c->q_rank, c->heads * c->v_dim));
+    take_vectors(f, n, &f->v_in, T, 1, max_u64(c->q_rank, c->heads * c->v_dim));
     f->qr = take(f, n, T * c->q_rank, F);
     f->q = take(f, n, T * c->heads * (c->nope_dim + c->rope_dim), F);
     f->a = take(f, n, T * (c->kv_rank + c->rope_dim), F);
     f->att = take(f, n, T * c->heads * c->v_dim, F);
     f->lat = take(f, n, f->expand_max * c->kv_rank, F);
-    take_vectors(f, n, &f->lat_in, f->expand_max, c->kv_rank);
+    take_vectors(f, n, &f->lat_in, f->expand_max, 1, c->kv_rank);
     f->qi = take(f, n, T * c->index_heads * c->index_dim, F);
     f->ki = take(f, n, T * c->index_dim, F);
     f->wi = take(f, n, T * c->index_heads, F);
@@ -79,7 +80,7 @@ static void lay_out_ffn(struct forward *f, uint64_t *n)
     const uint64_t T = f->rows_max, F = sizeof(float), pairs = T * c->experts_used;
     const uint64_t width = max_u64(c->dense_width, c->expert_width * c->shared_experts);
     f->gate = take(f, n, T * width, F);
-    take_vectors(f, n, &f->gate_in, T, width);
+    take_vectors(f, n, &f->gate_in, T, 1, width);
     f->route = take(f, n, T * c->experts, F);
     f->chosen = take(f, n, pairs, sizeof *f->chosen);
     f->weight = take(f, n, pairs, F);
@@ -87,9 +88,9 @@ static void lay_out_ffn(struct forward *f, uint64_t *n)
     f->item = take(f, n, c->experts, sizeof *f->item);
     f->product = take(f, n, c->experts + 1, sizeof *f->product);
     f->ex_in = take(f, n, pairs, sizeof *f->ex_in);
-    take_vectors(f, n, &f->act_in, pairs, c->expert_width);
-    f->ex_act = take(f, n, max_u64(pairs * c->expert_width, out_values(f)), F);
-    f->ex_out = f->ex_act; /* which is packed by then */
+    take_vectors(f, n, &f->act_in, T, c->experts_used, c->expert_width);
+    f->ex_act = take(f, n, pairs * c->expert_width, F);
+    f->ex_out = take(f, n, out_values(f), F);
 }
 
 static uint64_t widest_row(const struct model_config *c)
@@ -125,8 +126,10 @@ static struct scratch take_scratch(struct forward *f, uint64_t *n)
     const uint64_t key = c->nope_dim + c->rope_dim, latent = c->kv_rank + c->rope_dim;
     const size_t dim = max_u64(key + c->v_dim, latent);
     struct scratch s;
+    const size_t packed = (size_t)max_u64(c->kv_rank, c->nope_dim);
     for (size_t i = 0; i < ABSORB_ROWS; i++)
-        s.packed[i] = take(f, n, 1, k->pack_bytes((size_t)max_u64(c->kv_rank, c->nope_dim)));
+        s.packed[i] = take(f, n, 1, max_u64(k->pack_bytes(packed, ROLE_PREFILL),
+                                            k->pack_bytes(packed, ROLE_DECODE)));
     s.wrow = take(f, n, decoded_weights(c), F);
     s.vec = take(f, n, ABSORB_ROWS * max_u64(c->nope_dim, c->v_dim), F);
     s.u = take(f, n, pairs * latent, F);
@@ -156,7 +159,7 @@ static void lay_out_mtp_input(struct forward *f, uint64_t *n)
 {
     const uint64_t width = 2 * f->m->cfg.hidden;
     f->mtp_in = take(f, n, f->rows_max * width, sizeof(float));
-    take_vectors(f, n, &f->mtp_packed, f->rows_max, width);
+    take_vectors(f, n, &f->mtp_packed, f->rows_max, 1, width);
 }
 
 /* What one part of a layer needs ends with it: these stand in the same place. */

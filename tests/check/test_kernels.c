@@ -303,7 +303,7 @@ static void bench_free(void)
 
 static void bench_pack(void)
 {
-    const size_t bytes = b.k.pack_bytes(COLS);
+    const size_t bytes = b.k.pack_bytes(COLS, b.role);
     assert_true(bytes <= PACKED_MAX);
     for (size_t t = 0; t < VECTORS; t++) {
         b.packed[t] = b.packed_data + t * bytes;

@@ -217,7 +217,8 @@ static void check_one_hot(struct check *c)
         struct product p = random_product(c, DT_F32, 2, cols, 1);
         float *const x = check_f32(c, cols), *const y = check_f32(c, p.y_stride);
         float *const scratch = check_f32(c, cols);
-        void *const packed = check_scratch(c, c->k.pack_bytes(cols));
+        void *const packed = check_scratch(c, 64 + c->k.pack_bytes(cols, ROLE_DECODE)
+                                                  + c->k.pack_bytes(cols, ROLE_PREFILL));
         const void *const in = packed;
         memset(x, 0, cols * sizeof *x);
         for (size_t i = 0; i < 2 * cols; i++) {

@@ -65,7 +65,7 @@ double *check_f64(struct check *c, size_t n)
 const void *const *check_packed(struct check *c, const float *x, size_t x_stride, size_t T,
                                 size_t n, enum kernel_role role)
 {
-    const size_t bytes = c->k.pack_bytes(n);
+    const size_t bytes = c->k.pack_bytes(n, role);
     assert_int_equal(bytes % 64, 0);
     const void **const row = (const void **)(void *)buffer_new(c, T * sizeof *row, 0);
     uint8_t *const data = buffer_new(c, T * bytes, 0);

@@ -106,8 +106,9 @@ void golden_run(struct golden *g, const int32_t *token, size_t n, size_t chunk,
 {
     struct err e = {0};
     struct row row[GOLDEN_CONTEXT];
-    for (size_t t0 = 0; t0 < n; t0 += chunk) {
-        const size_t T = n - t0 < chunk ? n - t0 : chunk;
+    const size_t most = role == ROLE_DECODE && chunk > DECODE_ROWS ? DECODE_ROWS : chunk;
+    for (size_t t0 = 0; t0 < n; t0 += most) {
+        const size_t T = n - t0 < most ? n - t0 : most;
         for (size_t t = 0; t < T; t++)
             row[t] = (struct row){&g->kv, g->kv.length + t, token[t0 + t]};
         must(forward_rows(&g->forward, row, T, role, &e), &e);

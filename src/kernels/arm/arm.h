@@ -9,12 +9,10 @@
  *
  * A packed vector of n elements, N = n rounded up to 64 (elements after n are 0):
  *
- *     f32 x[N] | i8 q[N/8][2][8] | f32 scale[ceil(n/256)] | i32 sum[N/16]
+ *     x | i8 q[N/8][2][8] | f32 scale[ceil(n/256)] | i32 sum[N/16]
  *
- * each at a multiple of 64.
- *
- * x comes first, so that a packed vector is the reference's too. q stands in octets: eight h, then
- * their eight l. sum[i] = the sum of the 16 values q of part i, for types with a minimum. A group
+ * each at a multiple of 64. x is the address of the vector (packed.h). q stands in octets: eight h,
+ * then their eight l. sum[i] = the sum of the 16 values q of part i, for types with a minimum. A group
  * that holds a NaN or an infinity has scale NaN.
  *
  * The level is built three times, for what a processor has beyond ASIMD: neon (nothing), neon_dot
@@ -31,7 +29,7 @@
  * `extras` (cpu.h). */
 void kernels_neon(struct kernels *k, unsigned extras);
 
-size_t pack_bytes_neon(size_t n);
+size_t pack_bytes_neon(size_t n, enum kernel_role role);
 void pack_neon(void *dst, const float *x, size_t n, enum kernel_role role);
 
 /* One family a file; contracts: kernels.h. r0 < r1, T > 0; w->type is one that the family knows. */

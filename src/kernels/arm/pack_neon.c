@@ -6,7 +6,11 @@
 
 enum { OCTET = 8 };
 
-size_t pack_bytes_neon(size_t n) { return packed_layout(n).bytes; }
+size_t pack_bytes_neon(size_t n, enum kernel_role role)
+{
+    (void)role;
+    return packed_layout(n).bytes;
+}
 
 /* The largest magnitude of x[0, n), n a multiple of LANES; NaN if one of them is not finite. */
 static float group_max(const float *x, size_t n)
@@ -44,15 +48,19 @@ void pack_neon(void *dst, const float *x, size_t n, enum kernel_role role)
     const struct packed_at at = packed_layout(n);
     const size_t N = round_up_64(n);
     uint8_t *const p = dst;
-    float *const copy = packed_copy(dst, x, n), *const scale = (float *)(void *)(p + at.scale);
+    float *const scale = (float *)(void *)(p + at.scale);
     int32_t *const sum = (int32_t *)(void *)(p + at.sum);
     int8_t *const q = (int8_t *)(p + at.q);
+    packed_begin(dst, x);
     for (size_t g = 0; g < N; g += PACK_GROUP) {
         const size_t end = N - g < PACK_GROUP ? N : g + PACK_GROUP;
-        float inverse;
-        scale[g / PACK_GROUP] = group_scale(group_max(copy + g, end - g), &inverse);
-        for (size_t i = g; i < end; i += PACK_SUM)
-            sum[i / PACK_SUM] = pack_octet(q + 2 * i, copy + i, inverse)
-                              + pack_octet(q + 2 * i + 2 * OCTET, copy + i + OCTET, inverse);
+        float rest[PACK_GROUP], inverse;
+        const float *const group = packed_group(x, n, g, rest);
+        scale[g / PACK_GROUP] = group_scale(group_max(group, end - g), &inverse);
+        for (size_t i = g; i < end; i += PACK_SUM) {
+            const float *const part = group + (i - g);
+            sum[i / PACK_SUM] = pack_octet(q + 2 * i, part, inverse)
+                              + pack_octet(q + 2 * i + 2 * OCTET, part + OCTET, inverse);
+        }
     }
 }

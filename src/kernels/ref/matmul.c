@@ -9,6 +9,7 @@
 #include <assert.h>
 
 #include "kernels/ref/ref.h"
+#include "kernels/simd/packed.h"
 
 /* w[r,c] = q[r,c] * scale[r/128, c/128], rounded to f32; the last block of a side may be ragged. */
 static void f8_scale_row(float *y, const struct matrix *w, uint64_t r)
@@ -41,13 +42,17 @@ static const float *row_floats(const struct matrix *w, uint64_t r, float *scratc
     return scratch;
 }
 
-/* A packed vector is the vector itself. */
-size_t ref_pack_bytes(size_t n) { return (n * sizeof(float) + 63) / 64 * 64; }
+/* A packed vector is where the vector stands. */
+size_t ref_pack_bytes(size_t n, enum kernel_role role)
+{
+    (void)n, (void)role;
+    return PACKED_HEAD;
+}
 
 void ref_pack(void *dst, const float *x, size_t n, enum kernel_role role)
 {
-    (void)role;
-    memcpy(dst, x, n * sizeof *x);
+    (void)n, (void)role;
+    packed_begin(dst, x);
 }
 
 void ref_matmul(float *y, size_t y_stride, const void *const *x, size_t T, const struct matrix *w,
@@ -58,7 +63,7 @@ void ref_matmul(float *y, size_t y_stride, const void *const *x, size_t T, const
     for (uint64_t r = r0; r < r1; r++) {
         const float *const row = row_floats(w, r, scratch);
         for (size_t t = 0; t < T; t++)
-            y[t * y_stride + (r - r0)] = (float)ref_dot(row, x[t], cols);
+            y[t * y_stride + (r - r0)] = (float)ref_dot(row, packed_floats(x[t]), cols);
     }
 }
 

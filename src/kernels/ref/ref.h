@@ -30,7 +30,7 @@ void ref_axpy_double(double *acc, double a, const float *x, size_t n);
 
 /* ref/matmul.c */
 void ref_matrix_row(float *y, const struct matrix *w, uint64_t r);
-size_t ref_pack_bytes(size_t n);
+size_t ref_pack_bytes(size_t n, enum kernel_role role);
 void ref_pack(void *dst, const float *x, size_t n, enum kernel_role role);
 void ref_matmul(float *y, size_t y_stride, const void *const *x, size_t T, const struct matrix *w,
                 uint64_t r0, uint64_t r1, enum kernel_role role, float *scratch);

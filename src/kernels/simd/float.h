@@ -18,6 +18,7 @@
 
 #include "kernels/ref/ref.h"
 #include "kernels/simd/bits.h"
+#include "kernels/simd/packed.h"
 
 enum { STEP = LANES * HALVES };
 
@@ -117,7 +118,7 @@ INLINE void rows_times(enum dtype type, unsigned R, unsigned T, const struct cal
     const float *x[VECTORS];
     struct sums s;
     UNROLL for (unsigned v = 0; v < T; v++)
-        x[v] = c->x[t + v];
+        x[v] = packed_floats(c->x[t + v]);
     sums_clear(R, T, &s);
     row_times(type, R, T, c->w, r, x, &s);
     UNROLL for (unsigned i = 0; i < R; i++)

@@ -1,9 +1,10 @@
 /* packed.h - a packed vector with 14 bits an element, as all levels lay it out (x86.h, arm.h: what
  * the bits look like), and what every packing begins with.
  *
- *     f32 x[N] | 2 bytes an element | f32 scale[ceil(n/256)] | 4 bytes a part of 16
+ *     x | 2 bytes an element | f32 scale[ceil(n/256)] | 4 bytes a part of 16
  *
- * each at a multiple of 64; n elements, N = n rounded up to 64, elements after n are 0.
+ * each at a multiple of 64; n elements, N = n rounded up to 64, elements after n are 0. x is not a
+ * copy: the address of the vector, for matrices of floats.
  */
 #ifndef GLIM_KERNELS_SIMD_PACKED_H
 #define GLIM_KERNELS_SIMD_PACKED_H
@@ -20,28 +21,38 @@ struct packed_at { /* byte offsets of the parts */
 
 static inline size_t round_up_64(size_t n) { return (n + 63) / 64 * 64; }
 
-/* What follows x, whatever a role or level puts there. */
-static inline size_t packed_after_x(size_t n) { return round_up_64(n) * sizeof(float); }
+enum { PACKED_HEAD = 64 }; /* bytes before what a role or level makes of x */
 
 static inline struct packed_at packed_layout(size_t n)
 {
     const size_t N = round_up_64(n);
     struct packed_at p;
-    p.q = packed_after_x(n);
+    p.q = PACKED_HEAD;
     p.scale = p.q + 2 * N;
     p.sum = p.scale + round_up_64((n + PACK_GROUP - 1) / PACK_GROUP * sizeof(float));
     p.bytes = p.sum + round_up_64(N / PACK_SUM * 4);
     return p;
 }
 
-/* The first part of a packed vector: x itself. */
-static inline float *packed_copy(void *dst, const float *x, size_t n)
+/* The first part of a packed vector. */
+static inline void packed_begin(void *dst, const float *x) { memcpy(dst, &x, sizeof x); }
+
+static inline const float *packed_floats(const void *p)
 {
-    float *const copy = (float *)dst;
-    if (n > 0)
-        memcpy(copy, x, n * sizeof *x);
-    memset(copy + n, 0, (round_up_64(n) - n) * sizeof *x);
-    return copy;
+    const float *x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+/* Elements [g, g + PACK_GROUP) of x[n]: where they stand, or in rest, zeros behind the last. */
+static inline const float *packed_group(const float *x, size_t n, size_t g,
+                                        float rest[PACK_GROUP])
+{
+    if (n - g >= PACK_GROUP)
+        return x + g;
+    memcpy(rest, x + g, (n - g) * sizeof *x);
+    memset(rest + (n - g), 0, (PACK_GROUP - (n - g)) * sizeof *x);
+    return rest;
 }
 
 /* The scale of a group whose largest magnitude is `most`, and what its elements are multiplied

@@ -1,12 +1,11 @@
-/* pack_amx.c - a vector for prompts on the tile unit: f32, then bf16 (x86.h). */
+/* pack_amx.c - a vector for prompts on the tile unit: bf16 (x86.h). */
 #include "kernels/x86/vec_avx512.h"
 #include "kernels/x86/x86.h"
 
-size_t pack_bytes_amx(size_t n)
+size_t pack_bytes_amx(size_t n, enum kernel_role role)
 {
-    const size_t prompt = packed_after_x(n) + round_up_64(n) * sizeof(uint16_t);
-    const size_t decode = x86_pack_bytes(n);
-    return round_up_64(prompt > decode ? prompt : decode);
+    return role == ROLE_DECODE ? x86_pack_bytes(n, role)
+                               : PACKED_HEAD + round_up_64(n) * sizeof(uint16_t);
 }
 
 void pack_amx(void *dst, const float *x, size_t n, enum kernel_role role)
@@ -16,10 +15,11 @@ void pack_amx(void *dst, const float *x, size_t n, enum kernel_role role)
         return;
     }
     const size_t N = round_up_64(n);
-    const float *const copy = packed_copy(dst, x, n);
-    uint8_t *const rounded = (uint8_t *)dst + packed_after_x(n);
+    uint8_t *const rounded = (uint8_t *)dst + PACKED_HEAD;
+    packed_begin(dst, x);
     for (size_t i = 0; i < N; i += LANES) {
-        const __m256bh v = _mm512_cvtneps_pbh(float_load(copy + i));
+        const vlanes have = lanes_first(i < n ? n - i : 0);
+        const __m256bh v = _mm512_cvtneps_pbh(lanes_load(have, x + i));
         memcpy(rounded + i * sizeof(uint16_t), &v, sizeof v);
     }
 }

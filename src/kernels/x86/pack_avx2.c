@@ -7,7 +7,11 @@
 
 #include <math.h>
 
-size_t x86_pack_bytes(size_t n) { return packed_layout(n).bytes + 2 * round_up_64(n); }
+size_t x86_pack_bytes(size_t n, enum kernel_role role)
+{
+    (void)role;
+    return packed_layout(n).bytes + 2 * round_up_64(n);
+}
 
 /* The largest magnitude of x[0, n), n a multiple of LANES; NaN if one of them is not finite. */
 static float group_max(const float *x, size_t n)
@@ -86,17 +90,19 @@ void x86_pack(void *dst, const float *x, size_t n, enum kernel_role role)
     const struct packed_at at = packed_layout(n);
     const size_t N = round_up_64(n);
     uint8_t *const p = dst;
-    float *const copy = packed_copy(dst, x, n), *const scale = (float *)(void *)(p + at.scale);
+    float *const scale = (float *)(void *)(p + at.scale);
     float *const sum = (float *)(void *)(p + at.sum);
     int16_t *const q = (int16_t *)(void *)(p + at.q);
     int8_t *const high = (int8_t *)p + at.bytes;
+    packed_begin(dst, x);
     for (size_t g = 0; g < N; g += PACK_GROUP) {
         const size_t end = N - g < PACK_GROUP ? N : g + PACK_GROUP;
-        float inverse;
-        const float s = group_scale(group_max(copy + g, end - g), &inverse);
+        float rest[PACK_GROUP], inverse;
+        const float *const group = packed_group(x, n, g, rest);
+        const float s = group_scale(group_max(group, end - g), &inverse);
         scale[g / PACK_GROUP] = s;
         for (size_t i = g; i < end; i += PACK_CHUNK / 2)
-            pack_half(q + packed_evens(i), high + i, high + N + i, sum + i / PACK_SUM, copy + i, s,
-                      inverse);
+            pack_half(q + packed_evens(i), high + i, high + N + i, sum + i / PACK_SUM,
+                      group + (i - g), s, inverse);
     }
 }

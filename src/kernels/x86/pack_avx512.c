@@ -10,12 +10,11 @@
 
 enum { PARTS = PACK_GROUP / PACK_SUM, QUAD_MAX = 127 };
 
-size_t pack_bytes_avx512(size_t n)
+size_t pack_bytes_avx512(size_t n, enum kernel_role role)
 {
     const size_t groups = (n + PACK_GROUP - 1) / PACK_GROUP;
-    const size_t quads = packed_after_x(n) + groups * sizeof(struct packed_quads);
-    const size_t decode = x86_pack_bytes(n);
-    return round_up_64(quads > decode ? quads : decode);
+    return role == ROLE_DECODE ? x86_pack_bytes(n, role)
+                               : PACKED_HEAD + round_up_64(groups * sizeof(struct packed_quads));
 }
 
 /* Lane i: the largest magnitude of part i; NaN if one of its 16 is not finite. */
@@ -70,16 +69,10 @@ void pack_avx512(void *dst, const float *x, size_t n, enum kernel_role role)
         x86_pack(dst, x, n, role);
         return;
     }
-    struct packed_quads *const g = (void *)((uint8_t *)dst + packed_after_x(n));
-    const size_t N = round_up_64(n);
-    const float *const copy = packed_copy(dst, x, n);
-    for (size_t i = 0; i < N; i += PACK_GROUP) {
-        if (N - i >= PACK_GROUP) {
-            pack_group(&g[i / PACK_GROUP], copy + i);
-            continue;
-        }
-        float rest[PACK_GROUP] = {0};
-        memcpy(rest, copy + i, (N - i) * sizeof *x);
-        pack_group(&g[i / PACK_GROUP], rest);
+    struct packed_quads *const g = (void *)((uint8_t *)dst + PACKED_HEAD);
+    packed_begin(dst, x);
+    for (size_t i = 0; i < n; i += PACK_GROUP) {
+        float rest[PACK_GROUP];
+        pack_group(&g[i / PACK_GROUP], packed_group(x, n, i, rest));
     }
 }

@@ -55,7 +55,7 @@ struct group { /* one group of columns: where it stands in a packed vector, in b
 INLINE struct group group_at(const struct strip *s, size_t k)
 {
     return (struct group){
-        .at = packed_after_x(s->n) + (s->first + k) * sizeof(struct packed_quads),
+        .at = PACKED_HEAD + (s->first + k) * sizeof(struct packed_quads),
         .cols = group_cols(s, k),
     };
 }

@@ -87,7 +87,7 @@ INLINE void small_panel(enum dtype t, const struct rows_at *at, size_t left, str
 static void copy_vectors(uint8_t *to, const struct call *c, size_t t, const struct strip *s,
                          size_t steps)
 {
-    const size_t from = packed_after_x(s->n) + s->first * PACK_GROUP * sizeof(uint16_t);
+    const size_t from = PACKED_HEAD + s->first * PACK_GROUP * sizeof(uint16_t);
     for (size_t v = 0; v < VECTORS; v++) {
         uint8_t *const at = to + v * X_STRIDE;
         if (t + v < c->T)

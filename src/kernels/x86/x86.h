@@ -11,14 +11,13 @@
  *
  * A packed vector of n elements, N = n rounded up to 64 (elements after n are 0):
  *
- *     f32 x[N] | i16 q[N] | f32 scale[ceil(n/256)] | f32 sum[N/16] | i8 high[N] | i8 low[N]
+ *     x | i16 q[N] | f32 scale[ceil(n/256)] | f32 sum[N/16] | i8 high[N] | i8 low[N]
  *                                                                each at a multiple of 64
  *
- * x comes first, so that a packed vector is the reference's too. q stands in chunks of 64: first
- * its 32 even elements, then its 32 odd ones, the order in which signed bytes become 16-bit lanes
- * by two shifts. sum[i] = the sum of the 16 values s q of part i, for types with a minimum.
- * q = 128 high + low again, in the order of x; |high|, |low| <= 64: two products with bytes without
- * a sign fit 16 bits.
+ * x is the address of the vector (packed.h). q stands in chunks of 64: first its 32 even elements,
+ * then its 32 odd ones, the order in which signed bytes become 16-bit lanes by two shifts. sum[i]
+ * is the sum of the 16 values s q of part i. high and low are q = 128 high + low once more, in the
+ * order of x; both are at most 64, so that two products with bytes without a sign fit 16 bits.
  * A group that holds a NaN or an infinity has scale NaN.
  */
 #ifndef GLIM_KERNELS_X86_X86_H
@@ -37,7 +36,7 @@ static inline size_t packed_evens(size_t i)
     return i / PACK_CHUNK * PACK_CHUNK + i % PACK_CHUNK / 2;
 }
 
-/* avx512's vectors for prompts: x[N] as above, then for each group of 256 columns */
+/* avx512's vectors for prompts: x as above, then for each group of 256 columns */
 struct packed_quads {
     int8_t q[PACK_GROUP];                  /* in the order of x */
     float scale[PACK_GROUP / PACK_SUM];    /* of 16 values each: max|x| / 127 */
@@ -45,13 +44,13 @@ struct packed_quads {
     float sum[PACK_GROUP / PACK_SUM];      /* scale times the sum of their q */
 };
 
-size_t x86_pack_bytes(size_t n);
+size_t x86_pack_bytes(size_t n, enum kernel_role role);
 void x86_pack(void *dst, const float *x, size_t n, enum kernel_role role);
-size_t pack_bytes_avx512(size_t n);
+size_t pack_bytes_avx512(size_t n, enum kernel_role role);
 void pack_avx512(void *dst, const float *x, size_t n, enum kernel_role role);
 
-/* amx's vectors for prompts: x[N] as above, then x[N] in bf16 */
-size_t pack_bytes_amx(size_t n);
+/* amx's vectors for prompts: x as above, then its N elements in bf16 */
+size_t pack_bytes_amx(size_t n, enum kernel_role role);
 void pack_amx(void *dst, const float *x, size_t n, enum kernel_role role);
 void blocks_prefill_amx(float *y, size_t y_stride, const void *const *x, size_t T,
                         const struct matrix *w, uint64_t r0, uint64_t r1);
