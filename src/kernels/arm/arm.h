@@ -11,9 +11,9 @@
  *
  *     x | i8 q[N/8][2][8] | f32 scale[ceil(n/256)] | i32 sum[N/16]
  *
- * each at a multiple of 64. x is the address of the vector (packed.h). q stands in octets: eight h,
- * then their eight l. sum[i] = the sum of the 16 values q of part i, for types with a minimum. A group
- * that holds a NaN or an infinity has scale NaN.
+ * each at a multiple of 64. x is the address of the vector (packed.h). q stands in octets: eight
+ * h, then their eight l. sum[i] = the sum of the 16 values q of part i, for types with a minimum. A
+ * group that holds a NaN or an infinity has scale NaN.
  *
  * The level is built three times, for what a processor has beyond ASIMD: neon (nothing), neon_dot
  * (dotprod: sdot), neon_i8mm (also i8mm: smmla). The sums are exact: all three give the same bits.
