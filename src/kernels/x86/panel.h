@@ -5,6 +5,7 @@
  *
  *     WIDE    registers that hold the rows of a panel
  *     STRIP   panels, of as many groups of columns, that are multiplied together
+ *     RANKS   strips, of as many times ROWS rows, that a vector meets while it is at hand
  */
 #ifndef GLIM_KERNELS_X86_PANEL_H
 #define GLIM_KERNELS_X86_PANEL_H
@@ -16,7 +17,7 @@ struct rows_at {
     const uint8_t *row[LANES];
 };
 
-/* What panels are multiplied with at once: up to STRIP groups of columns of up to ROWS rows. */
+/* What is unpacked at once: up to STRIP groups of columns of up to RANKS times ROWS rows. */
 struct strip {
     uint64_t row;
     size_t rows;
@@ -187,13 +188,15 @@ INLINE vfloat float_at(const void *p)
     return float_all(v);
 }
 
-/* The rows of a strip, where its first group stands; past the end the last row again. */
+/* The rows of a rank, where their first group stands; past the end the last row again. */
 static void find_rows(struct rows_at at[WIDE], const struct call *c, const struct strip *s,
-                      size_t bytes)
+                      unsigned rank, size_t bytes)
 {
     const uint8_t *const row = c->w->data + s->row * c->w->row_bytes + s->first * bytes;
-    for (size_t i = 0; i < ROWS; i++)
-        at[i / LANES].row[i % LANES] = row + (i < s->rows ? i : s->rows - 1) * c->w->row_bytes;
+    for (size_t i = 0; i < ROWS; i++) {
+        const size_t r = rank * ROWS + i;
+        at[i / LANES].row[i % LANES] = row + (r < s->rows ? r : s->rows - 1) * c->w->row_bytes;
+    }
 }
 
 static void next_group(struct rows_at at[WIDE], size_t bytes)
@@ -207,7 +210,7 @@ static struct strip strip_at(const struct call *c, uint64_t row, size_t first)
     const size_t groups = ((size_t)c->w->cols + PACK_GROUP - 1) / PACK_GROUP;
     return (struct strip){
         .row = row,
-        .rows = c->r1 - row < ROWS ? (size_t)(c->r1 - row) : ROWS,
+        .rows = c->r1 - row < RANKS * ROWS ? (size_t)(c->r1 - row) : RANKS * ROWS,
         .first = first,
         .groups = groups - first < STRIP ? groups - first : STRIP,
         .n = (size_t)c->w->cols,

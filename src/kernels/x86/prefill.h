@@ -15,11 +15,13 @@
 #include "kernels/simd/types.h"
 
 typedef void panel_fn(struct panel *p, const struct rows_at *at, size_t left, unsigned wide);
-typedef void times_fn(const struct call *c, const struct panel *p, const struct strip *s);
+typedef void times_fn(const struct call *c, const struct panel p[RANKS][STRIP],
+                      const struct strip *s);
 
 /* The products of the six kinds of panel; not inlined into each type. */
 #define TIMES(name, flush, super, min)                                                             \
-    static void name(const struct call *c, const struct panel *p, const struct strip *s)           \
+    static void name(const struct call *c, const struct panel p[RANKS][STRIP],                     \
+                     const struct strip *s)                                                        \
     {                                                                                              \
         strip_times(flush, super, min, c, p, s);                                                   \
     }
@@ -69,23 +71,31 @@ static const struct {
     [DT_NVFP4] = {panel_nvfp4, times_16},
 };
 
+/* The panels of a strip's rows from ROWS * rank on. */
+static void unpack_rank(struct panel p[STRIP], const struct call *c, const struct strip *s,
+                        unsigned rank, size_t bytes)
+{
+    struct rows_at rows[WIDE];
+    find_rows(rows, c, s, rank, bytes);
+    for (size_t k = 0; k < s->groups; k++) {
+        const size_t left = s->n - (s->first + k) * PACK_GROUP;
+        for (unsigned wide = 0; wide < WIDE; wide++)
+            kind_of[c->w->type].unpack(&p[k], &rows[wide], left, wide);
+        next_group(rows, bytes);
+    }
+}
+
 void LEVEL(blocks_prefill)(float *y, size_t y_stride, const void *const *x, size_t T,
                            const struct matrix *w, uint64_t r0, uint64_t r1)
 {
     const struct call c = {y, y_stride, T, x, w, r0, r1};
     const struct dtype_info *const d = dtype_info(w->type);
     const size_t bytes = PACK_GROUP / d->block_len * d->block_bytes;
-    struct panel p[STRIP];
-    struct rows_at rows[WIDE];
+    struct panel p[RANKS][STRIP];
     for (struct strip s = strip_at(&c, r0, 0), next; s.row < r1; s = next) {
         next = strip_after(&c, &s);
-        find_rows(rows, &c, &s, bytes);
-        for (size_t k = 0; k < s.groups; k++) {
-            const size_t left = s.n - (s.first + k) * PACK_GROUP;
-            for (unsigned wide = 0; wide < WIDE; wide++)
-                kind_of[w->type].unpack(&p[k], &rows[wide], left, wide);
-            next_group(rows, bytes);
-        }
+        for (unsigned rank = 0; rank * ROWS < s.rows; rank++)
+            unpack_rank(p[rank], &c, &s, rank, bytes);
         if (next.row < r1)
             call_for_strip(&c, &next, bytes);
         kind_of[w->type].times(&c, p, &s);

@@ -5,7 +5,7 @@
 
 #include "kernels/x86/blocks_avx512.h"
 
-enum { WIDE = 8, STRIP = 2 };
+enum { WIDE = 8, STRIP = 2, RANKS = 1 };
 
 #include "kernels/x86/tiles.h"
 #include "kernels/x86/prefill.h"

@@ -4,7 +4,7 @@
  */
 #include "kernels/x86/blocks_avx2.h"
 
-enum { TILE = 6, WIDE = 2, STRIP = 4 };
+enum { TILE = 6, WIDE = 2, STRIP = 4, RANKS = 4 };
 
 #include "kernels/x86/pairs.h"
 #include "kernels/x86/registers.h"

@@ -41,14 +41,15 @@ INLINE void tile_store(unsigned T, float *y, size_t y_stride, size_t have, vfloa
 
 /* T vectors against a strip of panels; min: columns a minimum is for, or 0. */
 INLINE void tile_times(unsigned T, unsigned flush, bool super, unsigned min, const struct panel *p,
-                       const struct strip *s, const void *const *x, float *y, size_t y_stride)
+                       const struct strip *s, size_t have, const void *const *x, float *y,
+                       size_t y_stride)
 {
     vfloat f[TILE][WIDE];
     UNROLL for (unsigned v = 0; v < T; v++)
         UNROLL for (unsigned w = 0; w < WIDE; w++)
             f[v][w] = float_zero();
     if (s->first > 0)
-        tile_load(T, y, y_stride, s->rows, f);
+        tile_load(T, y, y_stride, have, f);
     for (size_t k = 0; k < s->groups; k++) {
         const struct group g = group_at(s, k);
         tile_group(T, flush, super, &p[k], &g, x, f);
@@ -56,26 +57,35 @@ INLINE void tile_times(unsigned T, unsigned flush, bool super, unsigned min, con
             UNROLL for (unsigned v = 0; v < T; v++)
                 add_minima(min, f[v], &p[k], &g, x[v]);
     }
-    tile_store(T, y, y_stride, s->rows, f);
+    tile_store(T, y, y_stride, have, f);
+}
+
+/* Up to TILE vectors against the panels of one rank. */
+INLINE void rank_times(unsigned flush, bool super, unsigned min, const struct panel *p,
+                       const struct strip *s, size_t have, const void *const *x, size_t T,
+                       float *y, size_t stride)
+{
+    switch (T) {
+    case 1: tile_times(1, flush, super, min, p, s, have, x, y, stride); break;
+    case 2: tile_times(2, flush, super, min, p, s, have, x, y, stride); break;
+    case 3: tile_times(3, flush, super, min, p, s, have, x, y, stride); break;
+    case 4: tile_times(4, flush, super, min, p, s, have, x, y, stride); break;
+    case 5: tile_times(5, flush, super, min, p, s, have, x, y, stride); break;
+    default: tile_times(6, flush, super, min, p, s, have, x, y, stride);
+    }
 }
 
 /* All vectors against a strip of panels. */
 INLINE void strip_times(unsigned flush, bool super, unsigned min, const struct call *c,
-                        const struct panel *p, const struct strip *s)
+                        const struct panel p[RANKS][STRIP], const struct strip *s)
 {
-    const size_t stride = c->y_stride;
-    for (size_t t = 0; t < c->T; t += TILE) {
-        const void *const *const x = c->x + t;
-        float *const y = c->y + t * stride + (s->row - c->r0);
-        switch (c->T - t) {
-        case 1: tile_times(1, flush, super, min, p, s, x, y, stride); break;
-        case 2: tile_times(2, flush, super, min, p, s, x, y, stride); break;
-        case 3: tile_times(3, flush, super, min, p, s, x, y, stride); break;
-        case 4: tile_times(4, flush, super, min, p, s, x, y, stride); break;
-        case 5: tile_times(5, flush, super, min, p, s, x, y, stride); break;
-        default: tile_times(6, flush, super, min, p, s, x, y, stride);
+    for (size_t t = 0; t < c->T; t += TILE)
+        for (size_t r = 0; r < s->rows; r += ROWS) {
+            const size_t have = s->rows - r < ROWS ? s->rows - r : ROWS;
+            float *const y = c->y + t * c->y_stride + (s->row - c->r0) + r;
+            rank_times(flush, super, min, p[r / ROWS], s, have, c->x + t, c->T - t, y,
+                       c->y_stride);
         }
-    }
 }
 
 #endif

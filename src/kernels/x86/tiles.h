@@ -138,7 +138,7 @@ static void keep_sums(float *y, size_t y_stride, size_t T, size_t have, bool fir
 
 /* All vectors against a strip of panels; of what kind they were no longer matters. */
 static void strip_times(unsigned flush, bool super, unsigned min, const struct call *c,
-                        const struct panel *p, const struct strip *s)
+                        const struct panel p[RANKS][STRIP], const struct strip *s)
 {
     (void)flush;
     (void)super;
@@ -154,7 +154,7 @@ static void strip_times(unsigned flush, bool super, unsigned min, const struct c
         copy_vectors(x, c, t, s, steps);
         for (unsigned wide = 0; wide * LANES < s->rows; wide += 2) {
             float *const y = c->y + t * c->y_stride + (s->row - c->r0) + wide * LANES;
-            tile_sums(sum, x, p, wide, steps);
+            tile_sums(sum, x, p[0], wide, steps);
             keep_sums(y, c->y_stride, T, s->rows - wide * LANES, s->first == 0, sum);
         }
     }
