@@ -96,7 +96,7 @@ static void code_vectors(struct bench *b)
 
 void gemm_prepare(struct bench *b, const struct shape *s)
 {
-    const size_t packed = b->k.pack_bytes(s->cols);
+    const size_t packed = b->k.pack_bytes(s->cols, ROLE_PREFILL);
     b->s = s;
     b->w = room(s->rows * s->cols * sizeof *b->w);
     b->x = room(s->T * s->cols * sizeof *b->x);

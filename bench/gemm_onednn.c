@@ -45,8 +45,8 @@ static void pack_item(void *ctx, size_t t, int worker)
 {
     struct bench *const b = ctx;
     (void)worker;
-    b->k.pack(b->packed + t * b->k.pack_bytes(b->s->cols), b->x + t * b->s->cols, b->s->cols,
-              ROLE_PREFILL);
+    const size_t cols = b->s->cols, bytes = b->k.pack_bytes(cols, ROLE_PREFILL);
+    b->k.pack(b->packed + t * bytes, b->x + t * cols, cols, ROLE_PREFILL);
 }
 
 struct product {
