@@ -32,8 +32,6 @@ INLINE void super_panel(enum dtype t, const struct rows_at *at, struct panel *p,
     }
 }
 
-INLINE vint unsigned_bytes(vint v) { return int_xor(v, int_all((int32_t)0x80808080)); }
-
 INLINE void small_panel(enum dtype t, const struct rows_at *at, size_t left, struct panel *p,
                         unsigned wide)
 {
@@ -42,7 +40,7 @@ INLINE void small_panel(enum dtype t, const struct rows_at *at, size_t left, str
         vint v[LANES];
         small_chunk_turned(t, at, c, left, v);
         UNROLL for (unsigned j = 0; j < LANES; j++)
-            p->w[LANES * c + j][wide] = unsigned_bytes(v[j]);
+            p->w[LANES * c + j][wide] = bytes_plus(v[j], 128);
     }
     small_panel_scales(t, at, cols, &p->s[wide]);
 }
