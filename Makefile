@@ -126,7 +126,7 @@ $(O)/tests/api/test_drafts_pay: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,now_ns 
 
 # The amx level with its tile unit in plain C, for machines without it: these files come before the library's.
 ifneq ($(filter kernels/x86,$(ARCHDIRS)),)
-  TILESRC  := src/base/cpu.c src/kernels/x86/prefill_amx.c src/kernels/x86/peak_amx.c
+  TILESRC  := src/base/cpu.c src/kernels/x86/tiles_amx.c src/kernels/x86/peak_amx.c
   TILETEST := check/test_matmul check/test_kernels golden/test_forward
 endif
 TILEOBJ := $(TILESRC:%.c=$(O)/tiles/%.o)

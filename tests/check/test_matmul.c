@@ -5,6 +5,8 @@
 
 #if defined(__aarch64__)
 #include "kernels/arm/arm.h"
+#elif defined(__x86_64__)
+#include "kernels/x86/x86.h"
 #endif
 
 struct product {
@@ -34,10 +36,22 @@ struct rounding {
     long double steps, of_itself;
 };
 
-static struct rounding rounding_of(const struct check *c, enum kernel_role role)
+/* Do prompts of this level multiply bytes of this type? */
+static bool has_quads(const char *level, enum dtype t)
 {
-    if (role == ROLE_PREFILL && strcmp(c->k.level, "avx512") == 0)
-        return (struct rounding){16, 254, 0};
+#if defined(__x86_64__)
+    return (strcmp(level, "avx512") == 0 && quads_known_avx512(t))
+        || (strcmp(level, "avx2") == 0 && quads_known_avx2(t));
+#else
+    (void)level, (void)t;
+    return false;
+#endif
+}
+
+static struct rounding rounding_of(const struct check *c, enum dtype t, enum kernel_role role)
+{
+    if (role == ROLE_PREFILL && has_quads(c->k.level, t))
+        return (struct rounding){32, 254, 0};
     if (role == ROLE_PREFILL && strcmp(c->k.level, "amx") == 0) /* bf16; minima may cancel */
         return (struct rounding){256, 0x1p20L, 0x1p-8L};
     return (struct rounding){256, 16382, 0};
@@ -48,7 +62,7 @@ static long double rounding_bound(const struct check *c, const struct product *p
                                   enum kernel_role role, size_t t, size_t r)
 {
     const size_t cols = (size_t)p->w.cols;
-    const struct rounding round = rounding_of(c, role);
+    const struct rounding round = rounding_of(c, p->w.type, role);
     if (c->ref || dtype_info(p->w.type)->block_len == 1)
         return 0;
     long double bound = 0;

@@ -56,7 +56,7 @@ void pack_neon(void *dst, const float *x, size_t n, enum kernel_role role)
         const size_t end = N - g < PACK_GROUP ? N : g + PACK_GROUP;
         float rest[PACK_GROUP], inverse;
         const float *const group = packed_group(x, n, g, rest);
-        scale[g / PACK_GROUP] = group_scale(group_max(group, end - g), &inverse);
+        scale[g / PACK_GROUP] = group_scale(group_max(group, end - g), PACK_MAX, &inverse);
         for (size_t i = g; i < end; i += PACK_SUM) {
             const float *const part = group + (i - g);
             sum[i / PACK_SUM] = pack_octet(q + 2 * i, part, inverse)

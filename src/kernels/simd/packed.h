@@ -55,12 +55,12 @@ static inline const float *packed_group(const float *x, size_t n, size_t g,
     return rest;
 }
 
-/* The scale of a group whose largest magnitude is `most`, and what its elements are multiplied
- * with. A denormal scale would lose bits: such a group is as good as 0. */
-static inline float group_scale(float most, float *inverse)
+/* The scale of elements whose largest magnitude is `most` and becomes `top`, and what they are
+ * multiplied with. A denormal scale would lose bits: such elements are as good as 0. */
+static inline float group_scale(float most, float top, float *inverse)
 {
-    const float s = most / PACK_MAX < 0x1p-126f ? 0 : most / PACK_MAX;
-    *inverse = s > 0 ? PACK_MAX / most : 0;
+    const float s = most / top < 0x1p-126f ? 0 : most / top;
+    *inverse = s > 0 ? top / most : 0;
     return s;
 }
 

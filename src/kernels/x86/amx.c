@@ -5,8 +5,8 @@ static void matmul(float *y, size_t y_stride, const void *const *x, size_t T,
                    const struct matrix *w, uint64_t r0, uint64_t r1, enum kernel_role role,
                    float *scratch)
 {
-    if (role == ROLE_PREFILL && blocks_known_avx512(w->type))
-        blocks_prefill_amx(y, y_stride, x, T, w, r0, r1);
+    if (role == ROLE_PREFILL && tiles_known_amx(w->type))
+        tiles_prefill_amx(y, y_stride, x, T, w, r0, r1);
     else
         matmul_avx512(y, y_stride, x, T, w, r0, r1, role, scratch);
 }
@@ -19,6 +19,6 @@ void kernels_amx(struct kernels *k)
     k->matmul = matmul;
     k->peak = peak_amx;
     for (int t = 0; t < DT_COUNT; t++)
-        if (blocks_known_avx512((enum dtype)t))
+        if (tiles_known_amx((enum dtype)t))
             k->product[t] = k->level;
 }

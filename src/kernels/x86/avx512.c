@@ -7,7 +7,5 @@
 void kernels_avx512(struct kernels *k)
 {
     level_products(k);
-    k->pack_bytes = pack_bytes_avx512;
-    k->pack = pack_avx512;
     REST_FILL(k, avx512);
 }

@@ -17,8 +17,10 @@ void LEVEL(matmul)(float *y, size_t y_stride, const void *const *x, size_t T,
         ref_matmul(y, y_stride, x, T, w, r0, r1, role, scratch);
     else if (role == ROLE_DECODE)
         LEVEL(blocks_decode)(y, y_stride, x, T, w, r0, r1);
+    else if (LEVEL(quads_known)(w->type))
+        LEVEL(quads_prefill)(y, y_stride, x, T, w, r0, r1);
     else
-        LEVEL(blocks_prefill)(y, y_stride, x, T, w, r0, r1);
+        LEVEL(pairs_prefill)(y, y_stride, x, T, w, r0, r1);
 }
 
 static void level_products(struct kernels *k)

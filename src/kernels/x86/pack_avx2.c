@@ -1,6 +1,6 @@
-/* pack_avx2.c - a vector rounded to 14 bits per group of 256 (x86.h says why and how). Every step
- * is exact or rounded once, so that this serves all levels: a wider register could not change a
- * bit, and 6,144 elements take a microsecond.
+/* pack_avx2.c - a vector rounded to 14 bits per group of 256, for prompts also to 8 bits per 32
+ * (x86.h says why and how). Every step is exact or rounded once, so that this serves all levels: a
+ * wider register could not change a bit, and 6,144 elements take a microsecond or two.
  */
 #include "kernels/x86/vec_avx2.h"
 #include "kernels/x86/x86.h"
@@ -9,8 +9,10 @@
 
 size_t x86_pack_bytes(size_t n, enum kernel_role role)
 {
-    (void)role;
-    return packed_layout(n).bytes + 2 * round_up_64(n);
+    const size_t groups = (n + PACK_GROUP - 1) / PACK_GROUP;
+    return packed_layout(n).bytes
+         + (role == ROLE_DECODE ? 2 * round_up_64(n)
+                                : round_up_64(groups * sizeof(struct packed_quads)));
 }
 
 /* The largest magnitude of x[0, n), n a multiple of LANES; NaN if one of them is not finite. */
@@ -66,43 +68,72 @@ static void store_halves(int8_t *high, int8_t *low, const __m256i v[4])
     store_bytes(low, l);
 }
 
-/* Half a chunk: 32 elements as integers, as pairs of bytes, and the sums of its parts of 16. */
-static void pack_half(int16_t *q, int8_t *high, int8_t *low, float *sum, const float *x,
-                      float scale, float inverse)
+/* 32 elements as integers of at most `most`; the sums of their halves. */
+static void rounded_32(__m256i v[4], int32_t sum[2], const float *x, float inverse, int most)
 {
-    const __m256i most = int_all(PACK_MAX), least = int_all(-PACK_MAX);
-    __m256i v[4];
     for (size_t i = 0; i < 4; i++) {
         const __m256 scaled = mul(float_load(x + LANES * i), float_all(inverse));
         v[i] = _mm256_cvtps_epi32(scaled); /* nearest, ties to even */
-        v[i] = _mm256_max_epi32(_mm256_min_epi32(v[i], most), least);
+        v[i] = _mm256_max_epi32(_mm256_min_epi32(v[i], int_all(most)), int_all(-most));
     }
-    sum[0] = scale * (float)sum_of(v[0], v[1]);
-    sum[1] = scale * (float)sum_of(v[2], v[3]);
-    _mm256_storeu_si256((__m256i *)(void *)q, EVERY_SECOND(v, 0x88));
-    _mm256_storeu_si256((__m256i *)(void *)(q + PACK_CHUNK / 2), EVERY_SECOND(v, 0xdd));
-    store_halves(high, low, v);
+    sum[0] = sum_of(v[0], v[1]);
+    sum[1] = sum_of(v[2], v[3]);
+}
+
+/* x[n], n a multiple of 32 up to 256, as integers; for decode (high != NULL) also as bytes. */
+static void pack_group(int16_t *q, float *scale, float *sum, int8_t *high, int8_t *low,
+                       const float *x, size_t n)
+{
+    float inverse;
+    *scale = group_scale(group_max(x, n), PACK_MAX, &inverse);
+    for (size_t i = 0; i < n; i += PACK_CHUNK / 2) {
+        __m256i v[4];
+        int32_t total[2];
+        rounded_32(v, total, x + i, inverse, PACK_MAX);
+        sum[i / PACK_SUM] = *scale * (float)total[0];
+        sum[i / PACK_SUM + 1] = *scale * (float)total[1];
+        int16_t *const even = q + packed_evens(i);
+        _mm256_storeu_si256((__m256i *)(void *)even, EVERY_SECOND(v, 0x88));
+        _mm256_storeu_si256((__m256i *)(void *)(even + PACK_CHUNK / 2), EVERY_SECOND(v, 0xdd));
+        if (high)
+            store_halves(high + i, low + i, v);
+    }
+}
+
+static void pack_quads(struct packed_quads *g, const float x[PACK_GROUP])
+{
+    for (size_t i = 0; i < PACK_GROUP; i += QUAD_SCALE) {
+        __m256i v[4];
+        int32_t total[2];
+        float inverse;
+        const float scale = group_scale(group_max(x + i, QUAD_SCALE), QUAD_MAX, &inverse);
+        rounded_32(v, total, x + i, inverse, QUAD_MAX);
+        store_bytes(g->q + i, v);
+        g->scale[i / QUAD_SCALE] = scale;
+        for (size_t h = 0; h < 2; h++) {
+            g->start[i / PACK_SUM + h] = -128 * total[h];
+            g->sum[i / PACK_SUM + h] = scale * (float)total[h];
+        }
+    }
 }
 
 void x86_pack(void *dst, const float *x, size_t n, enum kernel_role role)
 {
-    (void)role;
     const struct packed_at at = packed_layout(n);
     const size_t N = round_up_64(n);
     uint8_t *const p = dst;
     float *const scale = (float *)(void *)(p + at.scale);
     float *const sum = (float *)(void *)(p + at.sum);
     int16_t *const q = (int16_t *)(void *)(p + at.q);
-    int8_t *const high = (int8_t *)p + at.bytes;
+    int8_t *const high = role == ROLE_DECODE ? (int8_t *)p + at.bytes : NULL;
+    struct packed_quads *const quads = (void *)(p + at.bytes);
     packed_begin(dst, x);
     for (size_t g = 0; g < N; g += PACK_GROUP) {
-        const size_t end = N - g < PACK_GROUP ? N : g + PACK_GROUP;
-        float rest[PACK_GROUP], inverse;
+        float rest[PACK_GROUP];
         const float *const group = packed_group(x, n, g, rest);
-        const float s = group_scale(group_max(group, end - g), &inverse);
-        scale[g / PACK_GROUP] = s;
-        for (size_t i = g; i < end; i += PACK_CHUNK / 2)
-            pack_half(q + packed_evens(i), high + i, high + N + i, sum + i / PACK_SUM,
-                      group + (i - g), s, inverse);
+        pack_group(q + g, scale + g / PACK_GROUP, sum + g / PACK_SUM, high ? high + g : NULL,
+                   high ? high + N + g : NULL, group, N - g < PACK_GROUP ? N - g : PACK_GROUP);
+        if (role == ROLE_PREFILL)
+            pack_quads(&quads[g / PACK_GROUP], group);
     }
 }

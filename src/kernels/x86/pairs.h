@@ -65,9 +65,9 @@ INLINE struct group group_at(const struct strip *s, size_t k)
     };
 }
 
-/* y[v] += the sums of a group; flush: columns a sum takes. */
-INLINE void tile_group(unsigned T, unsigned flush, bool super, const struct panel *p,
-                       const struct group *g, const void *const *x, vfloat y[TILE][WIDE])
+/* y[v] += the sums of a group. */
+INLINE void tile_group(unsigned T, struct kind kind, const struct panel *p, const struct group *g,
+                       const void *const *x, vfloat y[TILE][WIDE])
 {
     const uint8_t *q[TILE];
     vfloat f[TILE][WIDE];
@@ -75,11 +75,11 @@ INLINE void tile_group(unsigned T, unsigned flush, bool super, const struct pane
         q[v] = (const uint8_t *)x[v] + g->q;
         f[v][0] = f[v][1] = float_zero();
     }
-    for (size_t part = 0; part < g->cols / flush; part++) {
+    for (size_t part = 0; part < g->cols / kind.flush; part++) {
         vint sum[TILE][WIDE];
         UNROLL for (unsigned v = 0; v < T; v++)
             sum[v][0] = sum[v][1] = int_zero();
-        for (size_t j = part * flush / 4; j < (part + 1) * flush / 4; j++) {
+        for (size_t j = part * kind.flush / 4; j < (part + 1) * kind.flush / 4; j++) {
             const size_t at = packed_evens(4 * j) * sizeof(int16_t);
             UNROLL for (unsigned odd = 0; odd < 2; odd++) {
                 const vint a = p->w[0][j][odd], b = p->w[1][j][odd];
@@ -92,8 +92,8 @@ INLINE void tile_group(unsigned T, unsigned flush, bool super, const struct pane
         }
         UNROLL for (unsigned v = 0; v < T; v++)
             UNROLL for (unsigned i = 0; i < WIDE; i++)
-                f[v][i] =
-                    mul_add(float_of(sum[v][i]), p->s[i].scale[super ? 0 : part], f[v][i]);
+                f[v][i] = mul_add(float_of(sum[v][i]),
+                                  p->s[i].scale[kind.whole ? 0 : part], f[v][i]);
     }
     UNROLL for (unsigned v = 0; v < T; v++)
         UNROLL for (unsigned i = 0; i < WIDE; i++)
@@ -104,6 +104,23 @@ INLINE void tile_group(unsigned T, unsigned flush, bool super, const struct pane
 INLINE vfloat part_sum(const struct group *g, const void *x, size_t i)
 {
     return float_at((const uint8_t *)x + g->sum + i * sizeof(float));
+}
+
+#include "kernels/x86/registers.h"
+
+/* All vectors against a strip of panels. */
+static void panels_times(const struct call *c, const struct panel p[RANKS][STRIP],
+                         const struct strip *s)
+{
+    switch (c->w->type) {
+    case DT_Q8_0:
+    case DT_Q5_0:
+    case DT_IQ4_NL:
+    case DT_MXFP4: strip_times((struct kind){.flush = 32}, c, p, s); break;
+    case DT_Q5_1: strip_times((struct kind){.flush = 32, .min = 32}, c, p, s); break;
+    case DT_NVFP4: strip_times((struct kind){.flush = 16}, c, p, s); break;
+    default: strip_times((struct kind){.flush = 64, .whole = true}, c, p, s);
+    }
 }
 
 #endif

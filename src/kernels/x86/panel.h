@@ -33,6 +33,14 @@ struct call {
     uint64_t r0, r1;
 };
 
+/* How the products of a type are added up. */
+struct kind {
+    unsigned flush; /* columns that an integer sum takes */
+    unsigned min;   /* columns that share a minimum, or 0 */
+    bool whole;     /* one scale for all flushes (pairs.h) */
+    bool added;     /* the panel's bytes have QUAD_ADDED more than the weights (quads.h) */
+};
+
 /* Of LANES rows and one group of columns. */
 struct panel_scales {
     vfloat scale[PARTS]; /* small blocks: one a block (NVFP4: a part); super-blocks: see *_panel */

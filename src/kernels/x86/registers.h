@@ -1,5 +1,6 @@
-/* registers.h - panels of pairs.h or quads.h against vectors, in tiles of up to TILE: 2 TILE sums
- * of 32 bits in registers, two registers of weights, one of a few columns of x.
+/* registers.h - the panels of pairs.h or quads.h, each of which includes it, against vectors, in
+ * tiles of up to TILE: 2 TILE sums in registers, two registers of weights, one of a few columns of
+ * x.
  */
 #ifndef GLIM_KERNELS_X86_REGISTERS_H
 #define GLIM_KERNELS_X86_REGISTERS_H
@@ -39,8 +40,8 @@ INLINE void tile_store(unsigned T, float *y, size_t y_stride, size_t have, vfloa
         }
 }
 
-/* T vectors against a strip of panels; min: columns a minimum is for, or 0. */
-INLINE void tile_times(unsigned T, unsigned flush, bool super, unsigned min, const struct panel *p,
+/* T vectors against a strip of panels. */
+INLINE void tile_times(unsigned T, struct kind kind, const struct panel *p,
                        const struct strip *s, size_t have, const void *const *x, float *y,
                        size_t y_stride)
 {
@@ -52,39 +53,37 @@ INLINE void tile_times(unsigned T, unsigned flush, bool super, unsigned min, con
         tile_load(T, y, y_stride, have, f);
     for (size_t k = 0; k < s->groups; k++) {
         const struct group g = group_at(s, k);
-        tile_group(T, flush, super, &p[k], &g, x, f);
-        if (min)
+        tile_group(T, kind, &p[k], &g, x, f);
+        if (kind.min)
             UNROLL for (unsigned v = 0; v < T; v++)
-                add_minima(min, f[v], &p[k], &g, x[v]);
+                add_minima(kind.min, f[v], &p[k], &g, x[v]);
     }
     tile_store(T, y, y_stride, have, f);
 }
 
 /* Up to TILE vectors against the panels of one rank. */
-INLINE void rank_times(unsigned flush, bool super, unsigned min, const struct panel *p,
-                       const struct strip *s, size_t have, const void *const *x, size_t T,
-                       float *y, size_t stride)
+INLINE void rank_times(struct kind kind, const struct panel *p, const struct strip *s, size_t have,
+                       const void *const *x, size_t T, float *y, size_t stride)
 {
     switch (T) {
-    case 1: tile_times(1, flush, super, min, p, s, have, x, y, stride); break;
-    case 2: tile_times(2, flush, super, min, p, s, have, x, y, stride); break;
-    case 3: tile_times(3, flush, super, min, p, s, have, x, y, stride); break;
-    case 4: tile_times(4, flush, super, min, p, s, have, x, y, stride); break;
-    case 5: tile_times(5, flush, super, min, p, s, have, x, y, stride); break;
-    default: tile_times(6, flush, super, min, p, s, have, x, y, stride);
+    case 1: tile_times(1, kind, p, s, have, x, y, stride); break;
+    case 2: tile_times(2, kind, p, s, have, x, y, stride); break;
+    case 3: tile_times(3, kind, p, s, have, x, y, stride); break;
+    case 4: tile_times(4, kind, p, s, have, x, y, stride); break;
+    case 5: tile_times(5, kind, p, s, have, x, y, stride); break;
+    default: tile_times(6, kind, p, s, have, x, y, stride);
     }
 }
 
 /* All vectors against a strip of panels. */
-INLINE void strip_times(unsigned flush, bool super, unsigned min, const struct call *c,
+INLINE void strip_times(struct kind kind, const struct call *c,
                         const struct panel p[RANKS][STRIP], const struct strip *s)
 {
     for (size_t t = 0; t < c->T; t += TILE)
         for (size_t r = 0; r < s->rows; r += ROWS) {
             const size_t have = s->rows - r < ROWS ? s->rows - r : ROWS;
             float *const y = c->y + t * c->y_stride + (s->row - c->r0) + r;
-            rank_times(flush, super, min, p[r / ROWS], s, have, c->x + t, c->T - t, y,
-                       c->y_stride);
+            rank_times(kind, p[r / ROWS], s, have, c->x + t, c->T - t, y, c->y_stride);
         }
 }
 

@@ -136,13 +136,10 @@ static void keep_sums(float *y, size_t y_stride, size_t T, size_t have, bool fir
         }
 }
 
-/* All vectors against a strip of panels; of what kind they were no longer matters. */
-static void strip_times(unsigned flush, bool super, unsigned min, const struct call *c,
-                        const struct panel p[RANKS][STRIP], const struct strip *s)
+/* All vectors against a strip of panels; of what type they were no longer matters. */
+static void panels_times(const struct call *c, const struct panel p[RANKS][STRIP],
+                         const struct strip *s)
 {
-    (void)flush;
-    (void)super;
-    (void)min;
     _Alignas(64) uint8_t x[VECTORS * X_STRIDE];
     _Alignas(64) float sum[VECTORS][2 * LANES];
     size_t steps = 0;

@@ -23,6 +23,7 @@ INLINE vint int_and(vint a, vint b) { return _mm256_and_si256(a, b); }
 INLINE vint int_or(vint a, vint b) { return _mm256_or_si256(a, b); }
 INLINE vint int_up(vint v, unsigned bits) { return _mm256_slli_epi32(v, (int)bits); }
 INLINE vint int_down(vint v, unsigned bits) { return _mm256_srli_epi32(v, (int)bits); }
+INLINE vint int_down_signed(vint v, unsigned bits) { return _mm256_srai_epi32(v, (int)bits); }
 INLINE vint int_add(vint a, vint b) { return _mm256_add_epi32(a, b); }
 INLINE vint mul_16(vint a, vint b) { return _mm256_mullo_epi16(a, b); }
 
@@ -39,6 +40,17 @@ INLINE void add_dot_16(vint *sum, vint a, vint b)
             : "+x"(*sum), "=&x"(product)
             : "x"(a), "x"(b));
 }
+
+/* Each lane in two halves of 16 bits, which must hold their sums. */
+INLINE void add_dot_8(vint *sum, vint a, vint b)
+{
+    vint product;
+    __asm__("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0"
+            : "+x"(*sum), "=&x"(product)
+            : "x"(a), "x"(b));
+}
+
+INLINE vint dot_8_sums(vint sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
 
 INLINE vint even_bytes(vint v) { return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8); }
 INLINE vint odd_bytes(vint v) { return _mm256_srai_epi16(v, 8); }

@@ -33,6 +33,7 @@ INLINE vint int_and(vint a, vint b) { return _mm512_and_si512(a, b); }
 INLINE vint int_or(vint a, vint b) { return _mm512_or_si512(a, b); }
 INLINE vint int_up(vint v, unsigned bits) { return _mm512_slli_epi32(v, bits); }
 INLINE vint int_down(vint v, unsigned bits) { return _mm512_srli_epi32(v, bits); }
+INLINE vint int_down_signed(vint v, unsigned bits) { return _mm512_srai_epi32(v, bits); }
 INLINE vint int_add(vint a, vint b) { return _mm512_add_epi32(a, b); }
 INLINE vint mul_16(vint a, vint b) { return _mm512_mullo_epi16(a, b); }
 
@@ -51,6 +52,9 @@ INLINE void add_dot_8(vint *sum, vint a, vint b)
 {
     __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(a), "v"(b));
 }
+
+/* Lane i of 32 bits: what the products that add_dot_8 added to it come to. */
+INLINE vint dot_8_sums(vint sum) { return sum; }
 
 /* Signed bytes 0, 2, ... (1, 3, ...) as integers of 16 bits. */
 INLINE vint even_bytes(vint v) { return _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8); }

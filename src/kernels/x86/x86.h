@@ -6,12 +6,13 @@
  * (blocks.h has the bounds); one conversion and one fused multiply-add per group follow, in
  * ascending order. Rounding x to 8 bits, as is common, is 64 times coarser.
  *
- * A prompt of the avx512 level has no time for that: its instruction for products of bytes is twice
- * as fast. There q has 8 bits and a scale for each 16: |x - s q| <= max|x| / 254 of those.
+ * Most prompts have no time for that: products of bytes are twice as fast. There q has 8 bits and a
+ * scale for each 32: |x - s q| <= max|x| / 254 of those. docs/quality.md says which types bear it.
  *
  * A packed vector of n elements, N = n rounded up to 64 (elements after n are 0):
  *
- *     x | i16 q[N] | f32 scale[ceil(n/256)] | f32 sum[N/16] | i8 high[N] | i8 low[N]
+ *     x | i16 q[N] | f32 scale[ceil(n/256)] | f32 sum[N/16] | for decode: i8 high[N] | i8 low[N]
+ *                                                           | prompts: packed_quads[ceil(n/256)]
  *                                                                each at a multiple of 64
  *
  * x is the address of the vector (packed.h). q stands in chunks of 64: first its 32 even elements,
@@ -36,24 +37,25 @@ static inline size_t packed_evens(size_t i)
     return i / PACK_CHUNK * PACK_CHUNK + i % PACK_CHUNK / 2;
 }
 
-/* avx512's vectors for prompts: x as above, then for each group of 256 columns */
+enum { QUAD_SCALE = 32, QUAD_MAX = 127 };
+
+/* 256 elements of 8 bits */
 struct packed_quads {
     int8_t q[PACK_GROUP];                  /* in the order of x */
-    float scale[PACK_GROUP / PACK_SUM];    /* of 16 values each: max|x| / 127 */
-    int32_t start[PACK_GROUP / PACK_SUM];  /* -128 times the sum of their q */
-    float sum[PACK_GROUP / PACK_SUM];      /* scale times the sum of their q */
+    float scale[PACK_GROUP / QUAD_SCALE];  /* of 32 each: max|x| / 127 */
+    int32_t start[PACK_GROUP / PACK_SUM];  /* -128 times the sum of 16 q */
+    float sum[PACK_GROUP / PACK_SUM];      /* scale times the sum of 16 q */
 };
 
 size_t x86_pack_bytes(size_t n, enum kernel_role role);
 void x86_pack(void *dst, const float *x, size_t n, enum kernel_role role);
-size_t pack_bytes_avx512(size_t n, enum kernel_role role);
-void pack_avx512(void *dst, const float *x, size_t n, enum kernel_role role);
 
 /* amx's vectors for prompts: x as above, then its N elements in bf16 */
 size_t pack_bytes_amx(size_t n, enum kernel_role role);
 void pack_amx(void *dst, const float *x, size_t n, enum kernel_role role);
-void blocks_prefill_amx(float *y, size_t y_stride, const void *const *x, size_t T,
-                        const struct matrix *w, uint64_t r0, uint64_t r1);
+bool tiles_known_amx(enum dtype t);
+void tiles_prefill_amx(float *y, size_t y_stride, const void *const *x, size_t T,
+                       const struct matrix *w, uint64_t r0, uint64_t r1);
 uint64_t peak_amx(uint64_t rounds, double *one);
 
 /* Overwrite the entries of a table that this level does better. */
@@ -69,8 +71,13 @@ void kernels_amx(struct kernels *k); /* over avx512's */
     bool blocks_known_##level(enum dtype t);                                                       \
     void blocks_decode_##level(float *y, size_t y_stride, const void *const *x, size_t T,          \
                                const struct matrix *w, uint64_t r0, uint64_t r1);                  \
-    void blocks_prefill_##level(float *y, size_t y_stride, const void *const *x, size_t T,         \
-                                const struct matrix *w, uint64_t r0, uint64_t r1);                 \
+    /* The types that prompts multiply as bytes, and as integers of 16 bits. */                    \
+    bool quads_known_##level(enum dtype t);                                                        \
+    void quads_prefill_##level(float *y, size_t y_stride, const void *const *x, size_t T,          \
+                               const struct matrix *w, uint64_t r0, uint64_t r1);                  \
+    bool pairs_known_##level(enum dtype t);                                                        \
+    void pairs_prefill_##level(float *y, size_t y_stride, const void *const *x, size_t T,          \
+                               const struct matrix *w, uint64_t r0, uint64_t r1);                  \
     bool floats_known_##level(enum dtype t);                                                       \
     void floats_matmul_##level(float *y, size_t y_stride, const void *const *x, size_t T,          \
                                const struct matrix *w, uint64_t r0, uint64_t r1);                  \
