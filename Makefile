@@ -29,10 +29,12 @@ else ifeq ($(BUILD),asan)
   O := build/asan
   FLAGS := -fPIC -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
   LDSAN := -fsanitize=address,undefined
+  UNROLLED := -O1 -g1
 else ifeq ($(BUILD),tsan)
   O := build/tsan
   FLAGS := -fPIC -fsanitize=thread -fno-omit-frame-pointer
   LDSAN := -fsanitize=thread
+  UNROLLED := -O1 -g1
 else ifeq ($(BUILD),hostile)
   # Rare paths all the time: cache pages of two tokens.
   O := build/hostile
@@ -69,14 +71,16 @@ endif
 $(O)/src/kernels/ref/%.o: CFLAGS += -O3
 
 # Each level's files are compiled for that level; nothing else may call into them but through the table.
+# Long functions: with checks, -O3 -g takes minutes a file.
+UNROLLED ?= -O3
 AVX2   := -mavx2 -mfma -mf16c
 AVX512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi $(AVX2) -mbmi -mbmi2
-$(O)/src/kernels/x86/%_avx2.o: CFLAGS += -O3 $(AVX2)
-$(O)/src/kernels/x86/%_avx512.o: CFLAGS += -O3 $(AVX512)
-$(O)/src/kernels/x86/%_amx.o $(O)/tiles/src/kernels/x86/%_amx.o: CFLAGS += -O3 $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
-$(O)/src/kernels/arm/%_neon.o: CFLAGS += -O3
-$(O)/src/kernels/arm/%_neon_dot.o: CFLAGS += -O3 -march=armv8.2-a+dotprod
-$(O)/src/kernels/arm/%_neon_i8mm.o: CFLAGS += -O3 -march=armv8.2-a+dotprod+i8mm
+$(O)/src/kernels/x86/%_avx2.o: CFLAGS += $(UNROLLED) $(AVX2)
+$(O)/src/kernels/x86/%_avx512.o: CFLAGS += $(UNROLLED) $(AVX512)
+$(O)/src/kernels/x86/%_amx.o $(O)/tiles/src/kernels/x86/%_amx.o: CFLAGS += $(UNROLLED) $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
+$(O)/src/kernels/arm/%_neon.o: CFLAGS += $(UNROLLED)
+$(O)/src/kernels/arm/%_neon_dot.o: CFLAGS += $(UNROLLED) -march=armv8.2-a+dotprod
+$(O)/src/kernels/arm/%_neon_i8mm.o: CFLAGS += $(UNROLLED) -march=armv8.2-a+dotprod+i8mm
 
 ARCHDIRS := $(if $(filter x86_64 amd64,$(ARCH)),kernels/x86) $(if $(filter aarch64 arm64,$(ARCH)),kernels/arm)
 LIBDIRS := base formats kernels kernels/ref $(ARCHDIRS) weights cache model text sample engine
