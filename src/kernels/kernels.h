@@ -90,12 +90,13 @@ struct kernels {
                    float *scratch);
 
     /* y[t*y_stride + c] = sum of x[t*x_stride + r - r0] * w[r,c] over r in [r0, r1), c < cols: the
-     * product with the transpose, used by absorbed attention. Summed over r in the order in which
-     * matmul sums columns of F32, so that it gives the very bits of matmul on the transposed F32
-     * matrix: a checkpoint that stores k_b transposed computes the same model.
+     * product with the transpose, used by attention. Summed over r in the order in which matmul of
+     * this role sums columns of F32, so that it gives the very bits of that role's matmul on the
+     * transposed F32 matrix: a checkpoint that stores k_b transposed computes the same model.
      * acc: [KERNEL_LANES, cols] doubles; scratch: [r1 - r0, cols]. */
     void (*matmul_t)(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
-                     const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch);
+                     const struct matrix *w, uint64_t r0, uint64_t r1, enum kernel_role role,
+                     double *acc, float *scratch);
 
     float (*dot)(const float *a, const float *b, size_t n);
 

@@ -77,8 +77,8 @@ static void absorb_queries(const struct job *j, size_t h, const size_t *row, siz
                   (h + 1) * c->kv_rank, f->role, s->wrow);
     } else {
         const uint64_t r0 = h * (c->nope_dim + c->v_dim);
-        k->matmul_t(u, u_stride, s->vec, c->nope_dim, count, &l->kv_b, r0, r0 + c->nope_dim, s->acc,
-                    s->wrow);
+        k->matmul_t(u, u_stride, s->vec, c->nope_dim, count, &l->kv_b, r0, r0 + c->nope_dim,
+                    f->role, s->acc, s->wrow);
     }
 }
 
@@ -187,7 +187,7 @@ static void expand_head(const struct job *j, size_t h, const struct kv *kv, stru
     const size_t key = c->nope_dim + c->rope_dim, dim = key + c->v_dim, n = j->expanded;
     if (l->split_kv_b) {
         k->matmul_t(s->expanded, dim, f->lat, c->kv_rank, n, &l->k_b, h * c->kv_rank,
-                    (h + 1) * c->kv_rank, s->acc, s->wrow);
+                    (h + 1) * c->kv_rank, f->role, s->acc, s->wrow);
     } else {
         const uint64_t r0 = h * (c->nope_dim + c->v_dim);
         k->matmul(s->expanded, dim, f->lat_in.row, n, &l->kv_b, r0, r0 + c->nope_dim, f->role,

@@ -85,7 +85,7 @@ static void test_kv_row_bytes(void **state)
 /* ---- bench ---- */
 enum {
     ROWS = 2048, COLS = 6144, KEYS = 2048, RK = 512, DR = 64, HI = 32, DI = 128, HEADS = 16,
-    TOP = 1 << 20, VECTORS = 128, PACKED_MAX = 1 << 16, ATTEND_MAX = 1 << 20,
+    TOP = 1 << 20, VECTORS = 512, PACKED_MAX = 1 << 16, ATTEND_MAX = 1 << 20,
     NOPE = 192, MEMORY = 256 << 20, PEAK_ROUNDS = 1 << 16, FAR_KEYS = 1 << 17,
     ALL_HEADS = 64
 };
@@ -188,7 +188,14 @@ static void do_pack(void) { b.k.pack(b.packed_data, b.x, COLS, b.role); }
 
 static void do_matmul_t(void)
 {
-    b.k.matmul_t(b.y, COLS, b.x, NOPE, 1, &b.w, 0, NOPE, b.acc, b.scratch);
+    b.k.matmul_t(b.y, COLS, b.x, NOPE, 1, &b.w, 0, NOPE, ROLE_DECODE, b.acc, b.scratch);
+}
+
+/* The keys of a prompt, one head: from its latents. */
+static void do_expand_keys(void)
+{
+    const struct matrix w = {b.weights, DT_BF16, RK, NOPE, NOPE * 2, NULL, "w"};
+    b.k.matmul_t(b.y, NOPE, b.x, RK, VECTORS, &w, 0, RK, ROLE_PREFILL, b.acc, b.scratch);
 }
 
 static void do_dot(void) { b.y[0] = b.k.dot(b.x, b.x + COLS, COLS); }
@@ -321,9 +328,11 @@ static void bench_type(enum dtype t)
     char what[40];
     (void)snprintf(what, sizeof what, "dequant %s", d->name);
     row_of_table(what, do_dequant, bytes, 0);
-    static const size_t rows[] = {1, 2, 4, 8, 16, 128};
+    static const size_t rows[] = {1, 2, 4, 8, 16, 128, VECTORS};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         b.T = rows[i];
+        if (b.T == VECTORS && strcmp(b.k.level, cpu_level_name(CPU_BASELINE)) == 0)
+            continue; /* minutes */
         b.role = b.T <= 8 ? ROLE_DECODE : ROLE_PREFILL;
         bench_pack();
         (void)snprintf(what, sizeof what, "matmul %s T=%zu", d->name, b.T);
@@ -374,6 +383,8 @@ static void bench_rest(void)
 {
     const double row = COLS * 4;
     row_of_table("matmul_t BF16", do_matmul_t, (double)b.w.row_bytes * NOPE, (double)NOPE * COLS);
+    row_of_table("matmul_t BF16 T=512", do_expand_keys, RK * NOPE * 2.0,
+                 (double)VECTORS * RK * NOPE);
     row_of_table("pack 6144", do_pack, row, 0);
     row_of_table("dot 6144", do_dot, 2 * row, COLS);
     row_of_table("rmsnorm 6144", do_rmsnorm, 2 * row, 0);

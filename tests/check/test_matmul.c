@@ -17,6 +17,7 @@ struct product {
 };
 
 static const enum kernel_role roles[] = {ROLE_PREFILL, ROLE_DECODE};
+static const enum dtype floats[] = {DT_F32, DT_BF16, DT_F16, DT_F8_E4M3};
 
 /* ---- matmul ---- */
 static float *matmul(struct check *c, const struct product *p, size_t T, uint64_t r0, uint64_t r1,
@@ -99,13 +100,13 @@ static void near_naive(struct check *c, const struct product *p, enum kernel_rol
         }
 }
 
-/* Gaps between the rows of y stay what they were (all ones: a NaN). */
-static void gaps_untouched(const struct product *p, const float *y)
+/* Gaps between the T rows of y [T, n] stay what they were (all ones: a NaN). */
+static void gaps_untouched(const float *y, size_t T, size_t n, size_t y_stride)
 {
-    for (size_t t = 0; t < p->T; t++)
-        for (size_t i = (size_t)p->w.rows; i < p->y_stride; i++) {
+    for (size_t t = 0; t < T; t++)
+        for (size_t i = n; i < y_stride; i++) {
             uint32_t bits;
-            memcpy(&bits, y + t * p->y_stride + i, sizeof bits);
+            memcpy(&bits, y + t * y_stride + i, sizeof bits);
             assert_int_equal(bits, UINT32_MAX);
         }
 }
@@ -167,8 +168,8 @@ static void product_case(struct check *c, enum dtype t, size_t rows, size_t cols
         const struct product p = random_product(c, t, rows, cols, T);
         const float *const y = matmul(c, &p, T, 0, rows, roles[i]);
         near_naive(c, &p, roles[i], y);
-        gaps_untouched(&p, y);
-        if (T <= 4)
+        gaps_untouched(y, T, rows, p.y_stride);
+        if (T <= 13)
             same_alone(c, &p, y, roles[i]);
         same_split(c, &p, y, roles[i]);
         same_elsewhere(c, &p, y, roles[i]);
@@ -207,6 +208,20 @@ static void type_cases(struct check *c, enum dtype t)
     vectors_case(c, t, 2048);
 }
 
+/* Around the sizes of panels, tiles and registers of matrices that are multiplied in f32. */
+static void float_cases(struct check *c, enum dtype t)
+{
+    static const size_t rows[] = {1, 31, 33, 129}, cols[] = {1, 7, 255, 257, 511, 513};
+    static const size_t vectors[] = {1, 2, 5, 6, 7, 13};
+    for (size_t i = 0; i < COUNT_OF(cols); i++)
+        for (size_t j = 0; j < COUNT_OF(rows); j++)
+            product_case(c, t, rows[j], cols[i], vectors[(i + j) % COUNT_OF(vectors)]);
+    for (size_t i = 0; i < COUNT_OF(vectors); i++)
+        product_case(c, t, 33, 513, vectors[i]);
+    product_case(c, t, 17, 6144, 7);
+    product_case(c, t, 33, 257, 64);
+}
+
 /* 128 x 128 scales with ragged edges, as in the 576 rows of kv_a_proj_with_mqa. */
 static void f8_grid_cases(struct check *c)
 {
@@ -221,6 +236,8 @@ static void check_matmul(struct check *c)
     for (int t = 0; t < DT_COUNT; t++)
         if (dtype_info((enum dtype)t)->decodes)
             type_cases(c, (enum dtype)t);
+    for (size_t i = 0; i < COUNT_OF(floats); i++)
+        float_cases(c, floats[i]);
     f8_grid_cases(c);
 }
 
@@ -293,13 +310,14 @@ static void check_rows(struct check *c)
 }
 
 /* ---- the transposed product ---- */
-static float *matmul_t(struct check *c, const struct product *p, size_t T, uint64_t r0, uint64_t r1)
+static float *matmul_t(struct check *c, const struct product *p, size_t T, uint64_t r0, uint64_t r1,
+                       enum kernel_role role)
 {
     const size_t cols = (size_t)p->w.cols;
     float *const y = check_f32(c, T * p->y_stride);
     float *const scratch = check_f32(c, (size_t)(r1 - r0) * cols);
     double *const acc = check_f64(c, KERNEL_LANES * cols);
-    c->k.matmul_t(y, p->y_stride, p->x, p->x_stride, T, &p->w, r0, r1, acc, scratch);
+    c->k.matmul_t(y, p->y_stride, p->x, p->x_stride, T, &p->w, r0, r1, role, acc, scratch);
     return y;
 }
 
@@ -322,7 +340,8 @@ static void near_naive_t(struct check *c, const struct product *p, uint64_t r0, 
 }
 
 /* The same bits as matmul with the transpose, when that is stored as f32. */
-static void same_as_transposed(struct check *c, const struct product *p, const float *y)
+static void same_as_transposed(struct check *c, const struct product *p, const float *y,
+                               enum kernel_role role)
 {
     const size_t rows = (size_t)p->w.rows, cols = (size_t)p->w.cols;
     float *const turned = check_f32(c, rows * cols);
@@ -331,30 +350,38 @@ static void same_as_transposed(struct check *c, const struct product *p, const f
             turned[i * rows + r] = p->values[r * cols + i];
     struct product q = *p;
     q.w = (struct matrix){(const uint8_t *)turned, DT_F32, cols, rows, rows * 4, NULL, "turned"};
-    const float *const z = matmul(c, &q, q.T, 0, cols, ROLE_DECODE);
+    const float *const z = matmul(c, &q, q.T, 0, cols, role);
     for (size_t t = 0; t < p->T; t++)
         check_same("matmul_t and matmul with the transpose", rows, y + t * p->y_stride,
                    z + t * p->y_stride, cols);
 }
 
-static void transposed_case(struct check *c, enum dtype t, size_t rows, size_t cols, size_t T)
+static void transposed_role(struct check *c, enum dtype t, size_t rows, size_t cols, size_t T,
+                            enum kernel_role role)
 {
     struct product p = {.T = T, .x_stride = rows + rng_below(&c->rng, 3),
                         .y_stride = cols + rng_below(&c->rng, 3)};
     p.w = check_matrix(c, t, rows, cols, rng_below(&c->rng, 2) * 5, &p.values);
     p.x = check_random(c, T * p.x_stride, 3);
-    const float *const y = matmul_t(c, &p, T, 0, rows);
+    const float *const y = matmul_t(c, &p, T, 0, rows, role);
     near_naive_t(c, &p, 0, rows, y);
-    same_as_transposed(c, &p, y);
+    gaps_untouched(y, T, cols, p.y_stride);
+    same_as_transposed(c, &p, y, role);
     for (size_t v = 0; v < T; v++) {
         struct product one = p;
         one.x = p.x + v * p.x_stride;
-        check_same("matmul_t of one vector and of several", rows, matmul_t(c, &one, 1, 0, rows),
-                   y + v * p.y_stride, cols);
+        check_same("matmul_t of one vector and of several", rows,
+                   matmul_t(c, &one, 1, 0, rows, role), y + v * p.y_stride, cols);
     }
     const size_t r0 = rng_below(&c->rng, rows), r1 = r0 + rng_below(&c->rng, rows - r0 + 1);
-    near_naive_t(c, &p, r0, r1, matmul_t(c, &p, T, r0, r1));
+    near_naive_t(c, &p, r0, r1, matmul_t(c, &p, T, r0, r1, role));
     check_release(c, "matmul_t");
+}
+
+static void transposed_case(struct check *c, enum dtype t, size_t rows, size_t cols, size_t T)
+{
+    for (size_t i = 0; i < COUNT_OF(roles); i++)
+        transposed_role(c, t, rows, cols, T, roles[i]);
 }
 
 /* Large terms that cancel leave little but rounding: a sum in any other order has other bits, even
@@ -371,7 +398,8 @@ static void order_case(struct check *c, size_t rows, size_t cols)
     }
     p.x = x;
     p.w = (struct matrix){(const uint8_t *)p.values, DT_F32, rows, cols, cols * 4, NULL, "order"};
-    same_as_transposed(c, &p, matmul_t(c, &p, 2, 0, rows));
+    for (size_t i = 0; i < COUNT_OF(roles); i++)
+        same_as_transposed(c, &p, matmul_t(c, &p, 2, 0, rows, roles[i]), roles[i]);
     check_release(c, "matmul_t");
 }
 
@@ -379,10 +407,13 @@ static void check_matmul_t(struct check *c)
 {
     for (size_t n = 1; n <= 129; n++)
         order_case(c, n, 1 + rng_below(&c->rng, 9));
-    static const enum dtype kept[] = {DT_F32, DT_BF16, DT_F16, DT_F8_E4M3};
     for (size_t n = 1; n <= 129; n++)
-        transposed_case(c, kept[n % COUNT_OF(kept)], n, 1 + rng_below(&c->rng, 129), 1 + n % 5);
-    transposed_case(c, DT_BF16, 192, 512, 2);
+        transposed_case(c, floats[n % COUNT_OF(floats)], n, 1 + rng_below(&c->rng, 129), 1 + n % 5);
+    for (size_t i = 0; i < COUNT_OF(floats); i++) {
+        transposed_case(c, floats[i], 513, 33, 13);
+        transposed_case(c, floats[i], 1025, 131, 5);
+    }
+    transposed_case(c, DT_BF16, 192, 512, 19);
     transposed_case(c, DT_F8_E4M3, 256, 512, 1);
     transposed_case(c, DT_Q8_0, 192, 512, 3);
     transposed_case(c, DT_Q4_K, 192, 512, 1);

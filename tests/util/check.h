@@ -25,7 +25,7 @@
 #include "kernels/kernels.h"
 #include "util/rng.h"
 
-enum { CHECK_BUFFERS = 64 };
+enum { CHECK_BUFFERS = 96 };
 
 struct check {
     struct kernels k; /* the level under test */

@@ -34,10 +34,13 @@ void pack_neon(void *dst, const float *x, size_t n, enum kernel_role role);
 
 /* One family a file; contracts: kernels.h. r0 < r1, T > 0; w->type is one that the family knows. */
 bool floats_known_neon(enum dtype t);
-void floats_matmul_neon(float *y, size_t y_stride, const void *const *x, size_t T,
+void floats_decode_neon(float *y, size_t y_stride, const void *const *x, size_t T,
                         const struct matrix *w, uint64_t r0, uint64_t r1);
+void floats_prefill_neon(float *y, size_t y_stride, const void *const *x, size_t T,
+                         const struct matrix *w, uint64_t r0, uint64_t r1);
 void matmul_t_neon(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
-                   const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch);
+                   const struct matrix *w, uint64_t r0, uint64_t r1, enum kernel_role role,
+                   double *acc, float *scratch);
 
 REST_KERNELS(neon)
 

@@ -1,9 +1,10 @@
-/* float_neon.c - simd/float.h in 32 registers of 16 bytes. */
+/* float_neon.c - float.h and float_panel.h in 32 registers of 16 bytes; 128 KiB of panels. */
 #include "base/dtype.h"
 #include "kernels/arm/arm.h"
 #include "kernels/arm/math_neon.h"
 
 enum { VECTORS = 4, PAIR = 2, HALVES = 2, PART = 4 };
+enum { WIDE = 4, RANKS = 4 };
 
 INLINE float32x4_t halves(uint16x4_t bits) { return vcvt_f32_f16(vreinterpret_f16_u16(bits)); }
 
@@ -27,4 +28,4 @@ INLINE vfloat weights_at(enum dtype t, const uint8_t *row, size_t c, size_t n)
     }
 }
 
-#include "kernels/simd/float.h"
+#include "kernels/simd/float_panel.h"

@@ -10,8 +10,10 @@
                                const struct matrix *w, uint64_t r0, uint64_t r1,                   \
                                enum kernel_role role, float *scratch)                              \
     {                                                                                              \
-        if (floats_known_neon(w->type))                                                            \
-            floats_matmul_neon(y, y_stride, x, T, w, r0, r1);                                      \
+        if (floats_known_neon(w->type) && role == ROLE_DECODE)                                     \
+            floats_decode_neon(y, y_stride, x, T, w, r0, r1);                                      \
+        else if (floats_known_neon(w->type))                                                       \
+            floats_prefill_neon(y, y_stride, x, T, w, r0, r1);                                     \
         else if (!blocks_known_neon(w->type))                                                      \
             ref_matmul(y, y_stride, x, T, w, r0, r1, role, scratch);                               \
         else if (role == ROLE_DECODE)                                                              \

@@ -80,8 +80,10 @@ static void columns_sum(float *y, const double *acc, size_t cols)
 
 /* Rows are decoded once for all vectors. */
 void ref_matmul_t(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
-                  const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch)
+                  const struct matrix *w, uint64_t r0, uint64_t r1, enum kernel_role role,
+                  double *acc, float *scratch)
 {
+    (void)role;
     const size_t cols = (size_t)w->cols, n = (size_t)(r1 - r0);
     for (size_t i = 0; i < n; i++)
         ref_matrix_row(scratch + i * cols, w, r0 + i);

@@ -35,7 +35,8 @@ void ref_pack(void *dst, const float *x, size_t n, enum kernel_role role);
 void ref_matmul(float *y, size_t y_stride, const void *const *x, size_t T, const struct matrix *w,
                 uint64_t r0, uint64_t r1, enum kernel_role role, float *scratch);
 void ref_matmul_t(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
-                  const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch);
+                  const struct matrix *w, uint64_t r0, uint64_t r1, enum kernel_role role,
+                  double *acc, float *scratch);
 
 /* ref/norm.c */
 void ref_rmsnorm(float *y, const float *x, const float *g, size_t n, float eps);

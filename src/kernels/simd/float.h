@@ -1,4 +1,4 @@
-/* float.h - vectors against rows of floats (F32, F16, BF16, F8_E4M3), in f32.
+/* float.h - few vectors against rows of floats (F32, F16, BF16, F8_E4M3), in f32.
  *
  *     y[t,r] = sum_c w[r,c] x[t,c]
  *
@@ -11,7 +11,7 @@
  *                     (HALVES i + h) LANES + l in ascending i by fused multiply-add
  *     PART            lanes of the transposed product in registers at once
  *
- * A sum does not know T or the row range, so both roles share it.
+ * A sum does not know T or the row range. This is ROLE_DECODE; float_panel.h is ROLE_PREFILL.
  */
 #ifndef GLIM_KERNELS_SIMD_FLOAT_H
 #define GLIM_KERNELS_SIMD_FLOAT_H
@@ -21,6 +21,16 @@
 #include "kernels/simd/packed.h"
 
 enum { STEP = LANES * HALVES };
+
+/* Bytes a weight. */
+INLINE size_t size_of_float(enum dtype t) { return t == DT_F32 ? 4 : t == DT_F8_E4M3 ? 1 : 2; }
+
+/* What weights_at's F8 of row r in block b of columns are multiplied with. */
+INLINE float f8_scale(const struct matrix *w, uint64_t r, size_t b)
+{
+    const uint64_t blocks = (w->cols + F8_BLOCK - 1) / F8_BLOCK;
+    return 256 * (w->scale ? w->scale[r / F8_BLOCK * blocks + b] : 1);
+}
 
 struct sums {
     vfloat at[PAIR][VECTORS][HALVES];
@@ -49,7 +59,7 @@ INLINE void span_times(enum dtype t, unsigned R, unsigned T, const uint8_t *cons
                        size_t ahead, const vfloat scale[PAIR], size_t c0, size_t c1,
                        const float *const x[VECTORS], struct sums *s)
 {
-    const size_t bytes = t == DT_F32 ? 4 : t == DT_F8_E4M3 ? 1 : 2;
+    const size_t bytes = size_of_float(t);
     size_t c = c0;
     for (; c1 - c >= STEP; c += STEP) {
         UNROLL for (unsigned i = 0; i < R; i++)
@@ -96,8 +106,7 @@ INLINE void row_times(enum dtype t, unsigned R, unsigned T, const struct matrix 
     }
     for (size_t b = 0; b < blocks; b++) {
         UNROLL for (unsigned i = 0; i < R; i++)
-            scale[i] = float_all(
-                256 * (w->scale ? w->scale[(r + i) / F8_BLOCK * blocks + b] : 1));
+            scale[i] = float_all(f8_scale(w, r + i, b));
         const size_t end = (b + 1) * F8_BLOCK < cols ? (b + 1) * F8_BLOCK : cols;
         span_times(t, R, T, row, ahead, scale, b * F8_BLOCK, end, x, s);
     }
@@ -154,7 +163,7 @@ bool LEVEL(floats_known)(enum dtype t)
     return t == DT_F32 || t == DT_F16 || t == DT_BF16 || t == DT_F8_E4M3;
 }
 
-void LEVEL(floats_matmul)(float *y, size_t y_stride, const void *const *x, size_t T,
+void LEVEL(floats_decode)(float *y, size_t y_stride, const void *const *x, size_t T,
                            const struct matrix *w, uint64_t r0, uint64_t r1)
 {
     const struct call c = {y, y_stride, x, w, r0};
@@ -220,15 +229,20 @@ INLINE void block_times(unsigned V, const struct block_t *b, float *y, size_t y_
         }
 }
 
-/* Decoded rows of any type; lanes over rows as those of rows_times over columns: the very bits of
- * the product with the transposed matrix, if that is stored as F32. */
-void LEVEL(matmul_t)(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
-                     const struct matrix *w, uint64_t r0, uint64_t r1, double *acc, float *scratch)
+/* scratch [r1 - r0, cols] = rows [r0, r1) of any type */
+static void rows_decoded(float *scratch, const struct matrix *w, uint64_t r0, uint64_t r1)
+{
+    for (uint64_t r = r0; r < r1; r++)
+        ref_matrix_row(scratch + (size_t)((r - r0) * w->cols), w, r);
+}
+
+/* Lanes over rows as those of rows_times over columns: the very bits of the product with the
+ * transposed matrix, if that is stored as F32. */
+static void decode_t(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,
+                     const struct matrix *w, uint64_t r0, uint64_t r1, float *scratch)
 {
     const size_t cols = (size_t)w->cols, n = (size_t)(r1 - r0);
-    (void)acc;
-    for (size_t i = 0; i < n; i++)
-        ref_matrix_row(scratch + i * cols, w, r0 + i);
+    rows_decoded(scratch, w, r0, r1);
     for (size_t c = 0; c < cols; c += SIDES * LANES) /* these columns stay in a near cache */
         for (size_t t = 0; t < T; t += PAIR) {
             const bool two = T - t >= PAIR;

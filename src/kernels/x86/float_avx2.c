@@ -1,10 +1,11 @@
-/* float_avx2.c - float.h in 16 registers of 32 bytes. */
+/* float_avx2.c - float.h and float_panel.h in 16 registers of 32 bytes; 128 KiB of panels. */
 #include "kernels/x86/math_avx2.h"
 
 #include "base/dtype.h"
 #include "kernels/x86/x86.h"
 
 enum { VECTORS = 4, PAIR = 2, HALVES = 1, PART = 2 };
+enum { WIDE = 2, RANKS = 4 };
 
 /* The seven low bits of an e4m3 are those of an f16; all ones is NaN. */
 INLINE vfloat f8_of(__m128i bytes)
@@ -27,4 +28,4 @@ INLINE vfloat weights_at(enum dtype t, const uint8_t *row, size_t c, size_t n)
     }
 }
 
-#include "kernels/simd/float.h"
+#include "kernels/simd/float_panel.h"

@@ -1,10 +1,11 @@
-/* float_avx512.c - float.h in 32 registers of 64 bytes. */
+/* float_avx512.c - float.h and float_panel.h in 32 registers of 64 bytes; 256 KiB of panels. */
 #include "kernels/x86/math_avx512.h"
 
 #include "base/dtype.h"
 #include "kernels/x86/x86.h"
 
 enum { VECTORS = 4, PAIR = 2, HALVES = 2, PART = 4 };
+enum { WIDE = 4, RANKS = 2 };
 
 /* The seven low bits of an e4m3 are those of an f16; all ones is NaN. */
 INLINE vfloat f8_of(__m128i bytes)
@@ -28,4 +29,4 @@ INLINE vfloat weights_at(enum dtype t, const uint8_t *row, size_t c, size_t n)
     }
 }
 
-#include "kernels/simd/float.h"
+#include "kernels/simd/float_panel.h"

@@ -11,8 +11,10 @@ void LEVEL(matmul)(float *y, size_t y_stride, const void *const *x, size_t T,
                    const struct matrix *w, uint64_t r0, uint64_t r1, enum kernel_role role,
                    float *scratch)
 {
-    if (LEVEL(floats_known)(w->type))
-        LEVEL(floats_matmul)(y, y_stride, x, T, w, r0, r1);
+    if (LEVEL(floats_known)(w->type) && role == ROLE_DECODE)
+        LEVEL(floats_decode)(y, y_stride, x, T, w, r0, r1);
+    else if (LEVEL(floats_known)(w->type))
+        LEVEL(floats_prefill)(y, y_stride, x, T, w, r0, r1);
     else if (!LEVEL(blocks_known)(w->type))
         ref_matmul(y, y_stride, x, T, w, r0, r1, role, scratch);
     else if (role == ROLE_DECODE)

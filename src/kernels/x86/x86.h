@@ -79,11 +79,13 @@ void kernels_amx(struct kernels *k); /* over avx512's */
     void pairs_prefill_##level(float *y, size_t y_stride, const void *const *x, size_t T,          \
                                const struct matrix *w, uint64_t r0, uint64_t r1);                  \
     bool floats_known_##level(enum dtype t);                                                       \
-    void floats_matmul_##level(float *y, size_t y_stride, const void *const *x, size_t T,          \
+    void floats_decode_##level(float *y, size_t y_stride, const void *const *x, size_t T,          \
                                const struct matrix *w, uint64_t r0, uint64_t r1);                  \
+    void floats_prefill_##level(float *y, size_t y_stride, const void *const *x, size_t T,         \
+                                const struct matrix *w, uint64_t r0, uint64_t r1);                 \
     void matmul_t_##level(float *y, size_t y_stride, const float *x, size_t x_stride, size_t T,    \
-                          const struct matrix *w, uint64_t r0, uint64_t r1, double *acc,           \
-                          float *scratch);                                                         \
+                          const struct matrix *w, uint64_t r0, uint64_t r1,                        \
+                          enum kernel_role role, double *acc, float *scratch);                     \
     uint64_t peak_##level(uint64_t rounds, double *one);
 X86_LEVEL(avx2)
 X86_LEVEL(avx512)
