@@ -110,16 +110,16 @@ INLINE vfloat part_sum(const struct group *g, const void *x, size_t i)
 
 /* All vectors against a strip of panels. */
 static void panels_times(const struct call *c, const struct panel p[RANKS][STRIP],
-                         const struct strip *s)
+                         const struct strip *s, struct ahead *next)
 {
     switch (c->w->type) {
     case DT_Q8_0:
     case DT_Q5_0:
     case DT_IQ4_NL:
-    case DT_MXFP4: strip_times((struct kind){.flush = 32}, c, p, s); break;
-    case DT_Q5_1: strip_times((struct kind){.flush = 32, .min = 32}, c, p, s); break;
-    case DT_NVFP4: strip_times((struct kind){.flush = 16}, c, p, s); break;
-    default: strip_times((struct kind){.flush = 64, .whole = true}, c, p, s);
+    case DT_MXFP4: strip_times((struct kind){.flush = 32}, c, p, s, next); break;
+    case DT_Q5_1: strip_times((struct kind){.flush = 32, .min = 32}, c, p, s, next); break;
+    case DT_NVFP4: strip_times((struct kind){.flush = 16}, c, p, s, next); break;
+    default: strip_times((struct kind){.flush = 64, .whole = true}, c, p, s, next);
     }
 }
 

@@ -232,14 +232,37 @@ static struct strip strip_after(const struct call *c, const struct strip *s)
     return strip_at(c, last ? s->row + s->rows : s->row, last ? 0 : s->first + s->groups);
 }
 
-/* So many rows are too many for the machine to foresee: what comes next is called for. */
-static void call_for_strip(const struct call *c, const struct strip *s, size_t bytes)
+/* What the next strip reads. So many rows are too many for the machine to foresee: their lines are
+ * called for, a few at a time, while this strip is multiplied. All at once, they would be waited
+ * for. */
+struct ahead {
+    const uint8_t *row;
+    uint64_t row_bytes;
+    size_t rows, at, bytes; /* rows left; of each: where in it, how much */
+};
+
+static struct ahead ahead_of(const struct call *c, const struct strip *s, size_t bytes)
 {
-    const size_t end = s->groups * bytes;
-    for (size_t i = 0; i < s->rows; i++) {
-        const uint8_t *const p = c->w->data + (s->row + i) * c->w->row_bytes + s->first * bytes;
-        for (size_t at = 0; at < end; at += 64)
-            _mm_prefetch((const char *)p + at, _MM_HINT_T1);
+    return (struct ahead){
+        .row = c->w->data + s->row * c->w->row_bytes + s->first * bytes,
+        .row_bytes = c->w->row_bytes,
+        .rows = s->row < c->r1 ? s->rows : 0,
+        .bytes = s->groups * bytes,
+    };
+}
+
+INLINE size_t ahead_lines(const struct ahead *a) { return a->rows * (a->bytes / 64 + 1); }
+
+INLINE void call_lines(struct ahead *a, size_t lines)
+{
+    for (; lines > 0 && a->rows > 0; lines--) {
+        _mm_prefetch((const char *)a->row + a->at, _MM_HINT_T1);
+        a->at += 64;
+        if (a->at < a->bytes)
+            continue;
+        a->at = 0;
+        a->row += a->row_bytes;
+        a->rows--;
     }
 }
 

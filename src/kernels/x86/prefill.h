@@ -58,9 +58,8 @@ void PREFILL(prefill)(float *y, size_t y_stride, const void *const *x, size_t T,
         next = strip_after(&c, &s);
         for (unsigned rank = 0; rank * ROWS < s.rows; rank++)
             unpack_rank(p[rank], &c, &s, rank, bytes);
-        if (next.row < r1)
-            call_for_strip(&c, &next, bytes);
-        panels_times(&c, p, &s);
+        struct ahead ahead = ahead_of(&c, &next, bytes);
+        panels_times(&c, p, &s, &ahead);
     }
 }
 

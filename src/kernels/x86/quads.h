@@ -144,19 +144,19 @@ INLINE vfloat part_sum(const struct group *g, const void *x, size_t i)
 
 /* All vectors against a strip of panels. */
 static void panels_times(const struct call *c, const struct panel p[RANKS][STRIP],
-                         const struct strip *s)
+                         const struct strip *s, struct ahead *next)
 {
     switch (c->w->type) { /* one type of each kind */
-    case DT_Q2_K: strip_times(kind_of(DT_Q2_K), c, p, s); break;
+    case DT_Q2_K: strip_times(kind_of(DT_Q2_K), c, p, s, next); break;
     case DT_Q4_1:
-    case DT_Q4_K: strip_times(kind_of(DT_Q4_K), c, p, s); break;
-    case DT_Q5_K: strip_times(kind_of(DT_Q5_K), c, p, s); break;
+    case DT_Q4_K: strip_times(kind_of(DT_Q4_K), c, p, s, next); break;
+    case DT_Q5_K: strip_times(kind_of(DT_Q5_K), c, p, s, next); break;
     case DT_Q3_K:
     case DT_IQ2_S:
     case DT_IQ2_XS:
     case DT_IQ1_M:
-    case DT_NVFP4: strip_times(kind_of(DT_Q3_K), c, p, s); break;
-    default: strip_times(kind_of(DT_Q8_0), c, p, s);
+    case DT_NVFP4: strip_times(kind_of(DT_Q3_K), c, p, s, next); break;
+    default: strip_times(kind_of(DT_Q8_0), c, p, s, next);
     }
 }
 

@@ -40,50 +40,69 @@ INLINE void tile_store(unsigned T, float *y, size_t y_stride, size_t have, vfloa
         }
 }
 
-/* T vectors against a strip of panels. */
-INLINE void tile_times(unsigned T, struct kind kind, const struct panel *p,
-                       const struct strip *s, size_t have, const void *const *x, float *y,
-                       size_t y_stride)
+/* Up to TILE vectors against the panels of one rank. */
+struct tile {
+    const struct panel *p;
+    const struct strip *s;
+    size_t have; /* rows */
+    const void *const *x;
+    float *y;
+    size_t y_stride;
+    struct ahead *next;
+    size_t lines; /* of the next strip, that are called for with each panel */
+};
+
+INLINE void tile_times(unsigned T, struct kind kind, const struct tile *t)
 {
     vfloat f[TILE][WIDE];
     UNROLL for (unsigned v = 0; v < T; v++)
         UNROLL for (unsigned w = 0; w < WIDE; w++)
             f[v][w] = float_zero();
-    if (s->first > 0)
-        tile_load(T, y, y_stride, have, f);
-    for (size_t k = 0; k < s->groups; k++) {
-        const struct group g = group_at(s, k);
-        tile_group(T, kind, &p[k], &g, x, f);
+    if (t->s->first > 0)
+        tile_load(T, t->y, t->y_stride, t->have, f);
+    for (size_t k = 0; k < t->s->groups; k++) {
+        const struct group g = group_at(t->s, k);
+        call_lines(t->next, t->lines);
+        tile_group(T, kind, &t->p[k], &g, t->x, f);
         if (kind.min)
             UNROLL for (unsigned v = 0; v < T; v++)
-                add_minima(kind.min, f[v], &p[k], &g, x[v]);
+                add_minima(kind.min, f[v], &t->p[k], &g, t->x[v]);
     }
-    tile_store(T, y, y_stride, have, f);
+    tile_store(T, t->y, t->y_stride, t->have, f);
 }
 
-/* Up to TILE vectors against the panels of one rank. */
-INLINE void rank_times(struct kind kind, const struct panel *p, const struct strip *s, size_t have,
-                       const void *const *x, size_t T, float *y, size_t stride)
+INLINE void tile_times_any(size_t T, struct kind kind, const struct tile *t)
 {
     switch (T) {
-    case 1: tile_times(1, kind, p, s, have, x, y, stride); break;
-    case 2: tile_times(2, kind, p, s, have, x, y, stride); break;
-    case 3: tile_times(3, kind, p, s, have, x, y, stride); break;
-    case 4: tile_times(4, kind, p, s, have, x, y, stride); break;
-    case 5: tile_times(5, kind, p, s, have, x, y, stride); break;
-    default: tile_times(6, kind, p, s, have, x, y, stride);
+    case 1: tile_times(1, kind, t); break;
+    case 2: tile_times(2, kind, t); break;
+    case 3: tile_times(3, kind, t); break;
+    case 4: tile_times(4, kind, t); break;
+    case 5: tile_times(5, kind, t); break;
+    default: tile_times(6, kind, t);
     }
 }
 
-/* All vectors against a strip of panels. */
+/* All vectors against a strip of panels, while the next one comes nearer. */
 INLINE void strip_times(struct kind kind, const struct call *c,
-                        const struct panel p[RANKS][STRIP], const struct strip *s)
+                        const struct panel p[RANKS][STRIP], const struct strip *s,
+                        struct ahead *next)
 {
+    const size_t tiles = (c->T + TILE - 1) / TILE, ranks = (s->rows + ROWS - 1) / ROWS;
+    const size_t lines = ahead_lines(next) / (tiles * ranks * s->groups) + 1;
     for (size_t t = 0; t < c->T; t += TILE)
         for (size_t r = 0; r < s->rows; r += ROWS) {
-            const size_t have = s->rows - r < ROWS ? s->rows - r : ROWS;
-            float *const y = c->y + t * c->y_stride + (s->row - c->r0) + r;
-            rank_times(kind, p[r / ROWS], s, have, c->x + t, c->T - t, y, c->y_stride);
+            const struct tile tile = {
+                .p = p[r / ROWS],
+                .s = s,
+                .have = s->rows - r < ROWS ? s->rows - r : ROWS,
+                .x = c->x + t,
+                .y = c->y + t * c->y_stride + (s->row - c->r0) + r,
+                .y_stride = c->y_stride,
+                .next = next,
+                .lines = lines,
+            };
+            tile_times_any(c->T - t, kind, &tile);
         }
 }
 

@@ -138,19 +138,22 @@ static void keep_sums(float *y, size_t y_stride, size_t T, size_t have, bool fir
 
 /* All vectors against a strip of panels; of what type they were no longer matters. */
 static void panels_times(const struct call *c, const struct panel p[RANKS][STRIP],
-                         const struct strip *s)
+                         const struct strip *s, struct ahead *next)
 {
     _Alignas(64) uint8_t x[VECTORS * X_STRIDE];
     _Alignas(64) float sum[VECTORS][2 * LANES];
     size_t steps = 0;
     for (size_t k = 0; k < s->groups; k++)
         steps += group_cols(s, k) / STEP;
+    const size_t blocks = (c->T + VECTORS - 1) / VECTORS * (s->rows / (2 * LANES) + 1);
+    const size_t lines = ahead_lines(next) / blocks + 1;
     tiles_begin();
     for (size_t t = 0; t < c->T; t += VECTORS) {
         const size_t T = c->T - t < VECTORS ? c->T - t : VECTORS;
         copy_vectors(x, c, t, s, steps);
         for (unsigned wide = 0; wide * LANES < s->rows; wide += 2) {
             float *const y = c->y + t * c->y_stride + (s->row - c->r0) + wide * LANES;
+            call_lines(next, lines);
             tile_sums(sum, x, p[0], wide, steps);
             keep_sums(y, c->y_stride, T, s->rows - wide * LANES, s->first == 0, sum);
         }
