@@ -3,11 +3,12 @@
 # BUILD picks a flavour, each in its own folder: release (default, build/), werror, asan, tsan, hostile, fuzz, arm64.
 #   make BUILD=asan            libglim and glim under AddressSanitizer and UBSan, in build/asan/
 #   make BUILD=arm64           cross-built for AArch64 Linux, in build/arm64/; make check-neon runs its tests in qemu
-# WITH_EDIT=0 builds without libedit (chat then reads plain lines).
+# WITH_EDIT=0 builds without libedit (chat then reads plain lines); WITH_URING=0 without liburing (threads read then).
 
 PREFIX  ?= /usr/local
 BUILD   ?= release
 WITH_EDIT ?= 1
+WITH_URING ?= 1
 
 VERSION := 0.1.0
 ARCH    := $(shell uname -m)
@@ -50,6 +51,7 @@ else ifeq ($(BUILD),arm64)
   CC := aarch64-linux-gnu-gcc
   ARCH := aarch64
   WITH_EDIT := 0
+  WITH_URING := 0
   SYSROOT := build/sysroot-arm64
   FLAGS := $(HARDEN) -Werror -isystem $(SYSROOT)/usr/include
   LDSAN := -L$(SYSROOT)/usr/lib/aarch64-linux-gnu
@@ -81,6 +83,13 @@ $(O)/src/kernels/x86/%_amx.o $(O)/tiles/src/kernels/x86/%_amx.o: CFLAGS += $(UNR
 $(O)/src/kernels/arm/%_neon.o: CFLAGS += $(UNROLLED)
 $(O)/src/kernels/arm/%_neon_dot.o: CFLAGS += $(UNROLLED) -march=armv8.2-a+dotprod
 $(O)/src/kernels/arm/%_neon_i8mm.o: CFLAGS += $(UNROLLED) -march=armv8.2-a+dotprod+i8mm
+
+ifneq ($(WITH_URING),0)
+  CPPFLAGS += -DGLIM_WITH_URING=1
+  LIBS := -luring $(LIBS)
+else
+  CPPFLAGS += -DGLIM_WITH_URING=0
+endif
 
 ARCHDIRS := $(if $(filter x86_64 amd64,$(ARCH)),kernels/x86) $(if $(filter aarch64 arm64,$(ARCH)),kernels/arm)
 LIBDIRS := base formats kernels kernels/ref $(ARCHDIRS) weights cache model text sample engine
@@ -120,7 +129,7 @@ $(O)/glim: $(CLIOBJ) $(O)/libglim.a
 
 $(O)/glim.pc: glim.pc.in
 	@mkdir -p $(@D)
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' $< > $@
 
 $(O)/tests/%: $(O)/tests/%.o $(TESTUTIL:%.c=$(O)/%.o) $(O)/libglim.a
 	$(CC) $(LDSAN) $(WRAP) $^ -lcmocka $(LIBS) $(LDFLAGS) -o $@
@@ -227,7 +236,7 @@ install: all
 	install -m 644 $(O)/libglim.a $(DESTDIR)$(PREFIX)/lib/libglim.a
 	install -m 755 $(O)/libglim.so $(DESTDIR)$(PREFIX)/lib/libglim.so.0
 	ln -sf libglim.so.0 $(DESTDIR)$(PREFIX)/lib/libglim.so
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' glim.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/glim.pc
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' glim.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/glim.pc
 	install -m 644 include/glim.h $(DESTDIR)$(PREFIX)/include/glim.h
 	install -m 644 models/glm-nano.gguf $(DESTDIR)$(PREFIX)/share/glim/models/glm-nano.gguf
 	install -m 644 tools/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/glim

@@ -195,6 +195,18 @@ static int open_regular(const char *path, int *fd, struct stat *st, struct err *
     return GLIM_OK;
 }
 
+int io_open_direct(const char *path, int *fd, uint64_t *size, struct err *e)
+{
+    struct stat st;
+    if (open_regular(path, fd, &st, e) != 0)
+        return e->code;
+    *size = (uint64_t)st.st_size;
+    const int flags = fcntl(*fd, F_GETFL);
+    if (flags >= 0)
+        (void)fcntl(*fd, F_SETFL, flags | O_DIRECT);
+    return GLIM_OK;
+}
+
 static int map_fd(struct io_map *m, int fd, struct err *e)
 {
     if (m->size == 0)

@@ -44,6 +44,10 @@ void io_map_alone(const struct io_map *m, const void *p, uint64_t n, bool alone)
 /* Cheap (one atomic load): has any map of this process faulted? */
 bool io_any_fault(void);
 
+/* Opens a regular file for reads past the page cache (O_DIRECT), where its file system has them;
+ * the caller closes *fd. */
+int io_open_direct(const char *path, int *fd, uint64_t *size, struct err *e);
+
 /* Reads a whole regular file of at most `max` bytes; *out is 0-terminated and the caller frees
  * it. */
 int io_read_file(const char *path, uint64_t max, char **out, size_t *len, struct err *e);
