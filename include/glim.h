@@ -94,6 +94,10 @@ struct glim_model_options {
     /* Leave the threads where the system puts them. Else each but the caller's gets a processor of
      * its own, where there are threads for every physical core that the process may use. */
     bool unpinned;
+    /* Memory for weights, caches and work; 0 = what the machine has available, less a reserve. What
+     * does not fit is read from the files again and again: routed experts. Decided when the first
+     * session is made, whose cache counts. */
+    uint64_t ram_bytes;
 };
 #define GLIM_MODEL_OPTIONS_INIT {.size = sizeof(struct glim_model_options)}
 
@@ -392,6 +396,25 @@ struct glim_usage {
  * stop token is not appended. */
 GLIM_API int glim_generate(glim_session *s, const struct glim_generate *g, struct glim_usage *usage,
                            struct glim_error *e);
+
+/* ---- streaming ---- */
+
+/* All 0 while everything is mapped, and before the first session. */
+struct glim_streaming {
+    bool streamed;
+    const char *reads;         /* "io_uring", "threads"; static storage */
+    uint64_t always_bytes;     /* of weights that every token reads, in memory of glim's own */
+    bool locked;               /* the system keeps them there */
+    uint64_t room_bytes;       /* for experts */
+    uint64_t wanted, hits;     /* experts that steps have asked for; that were in memory */
+    uint64_t read_bytes;       /* from the files */
+    uint64_t wait_ns;          /* in which a step had nothing to compute but what was being read */
+};
+GLIM_API void glim_model_streaming(const glim_model *m, struct glim_streaming *out);
+
+/* What the drive gives for a second of reads as streaming makes them: experts at random, as many at
+ * once, into the same memory, which forgets what it held. GLIM_EINVAL if nothing is streamed. */
+GLIM_API int glim_model_drive(glim_model *m, double *gb_s, struct glim_error *e);
 
 /* ---- time ---- */
 

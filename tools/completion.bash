@@ -4,14 +4,14 @@ _glim_options() {
     local talk="--system --effort --no-think --no-reasoning --max-tokens -n --temp --top-p --top-k --min-p
         --repeat-penalty --presence-penalty --frequency-penalty --seed -s"
     local opens="--model -m --threads -t --no-pin --isa --quiet -q --help -h"
-    local cache="--ctx -c --kv --kv-index"
+    local cache="--ctx -c --ram --kv --kv-index"
     local compute="$cache --chunk --latent-eps --index-norm-eps --index-rope --index-hadamard --index-always
         --mtp-prenorm --moe-by-expert --expand"
     case $1 in
     run) echo "$talk $opens $compute --mtp --tools --messages --raw --ids --print-ids --stop --ignore-eos --json" ;;
     chat) echo "$talk $opens $compute --mtp" ;;
     show) echo "$opens --latent-eps --tensors --json" ;;
-    plan) echo "$opens $cache --ram --sessions --ram-bandwidth --disk-bandwidth --json" ;;
+    plan) echo "$opens $cache --sessions --ram-bandwidth --disk-bandwidth --json" ;;
     tokenize) echo "--model -m --special --json --quiet -q --help -h" ;;
     detokenize) echo "--model -m --skip-special --quiet -q --help -h" ;;
     template) echo "--model -m --ids --quiet -q --help -h" ;;

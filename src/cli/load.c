@@ -83,6 +83,7 @@ int model_open(const struct opts *o, glim_model **out, struct glim_error *e)
     mo.threads = (int)o->threads;
     mo.unpinned = o->unpinned;
     mo.isa = o->isa;
+    mo.ram_bytes = o->ram_bytes;
     mo.progress = on_progress;
     set_knobs(&mo.knobs, o);
     rc = glim_model_open(out, path, &mo, e);

@@ -63,8 +63,6 @@ static const struct opt table[] = {
     {"against", 0, OPT_TEXT, GROUP_VERB, V(PPL), "FILE", 0, 0, AT(against),
      "compare with logits that --save-logits kept: mean and largest KL divergence, top-1 "
      "agreement"},
-    {"ram", 0, OPT_SIZE, GROUP_VERB, V(PLAN), "SIZE", 1, 1e18, AT(ram_bytes),
-     "memory to plan for, as 20G or 512M, powers of 1024 [what is available]"},
     {"sessions", 0, OPT_INT, GROUP_VERB, V(PLAN), "N", 1, 65536, AT(sessions),
      "conversations at a time [1]"},
     {"ram-bandwidth", 0, OPT_REAL, GROUP_VERB, V(PLAN), "GB/S", 0.001, 1e6, AT(ram_gb_s),
@@ -118,6 +116,9 @@ static const struct opt table[] = {
     {"ctx", 'c', OPT_INT, GROUP_MODEL, COMPUTE | V(PLAN), "N", 1, MANY, AT(ctx),
      "room for this many tokens; ppl: the length of a window [8192; ppl 512; logits, bench: what "
      "is needed]"},
+    {"ram", 0, OPT_SIZE, GROUP_MODEL, COMPUTE | V(PLAN), "SIZE", 1, 1e18, AT(ram_bytes),
+     "memory for weights, cache and work, as 20G or 512M, powers of 1024; experts that do not fit "
+     "are read from disk when needed [what is available, less a reserve]"},
     {"kv", 0, OPT_CHOICE, GROUP_MODEL, COMPUTE | V(PLAN), "f16|bf16|f32|q8", 0, 0, AT(kv),
      "type of the cache; q8 keeps 16 bits where a position is in it [f16]"},
     {"kv-index", 0, OPT_CHOICE, GROUP_MODEL, COMPUTE | V(PLAN), "auto|i8|f16", 0, 0, AT(kv_index),

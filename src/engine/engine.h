@@ -15,6 +15,7 @@
 #include "sample/sample.h"
 #include "text/chat.h"
 #include "text/tokenizer.h"
+#include "weights/resident.h"
 #include "weights/weights.h"
 
 enum { STOP_TOKENS_MAX = 16, NAME_BYTES = 256, CHUNK_DEFAULT = 512, LOGIT_ROWS = 8 };
@@ -46,6 +47,11 @@ struct glim_model {
     struct glim_tokenizer *tokenizer; /* NULL until first asked for */
     uint64_t sessions;
     char *path;
+    uint64_t ram_bytes; /* budget; 0 = what the machine has */
+    bool placed;        /* placement.c has decided */
+    struct resident resident;
+    void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total);
+    void *progress_ctx;
 };
 
 /* Decode rows that were computed ahead of the timeline: row i is what comes of token[i] at position
@@ -94,6 +100,13 @@ void tokenizer_free(struct glim_tokenizer *t);
  * 1]. */
 struct kv_layout cache_layout(const struct glim_model *m, bool mtp, enum glim_kv kv,
                               enum glim_kv_index keys, uint8_t *index);
+
+/* placement.c: once a model, when its first session is made. */
+struct placement_session {
+    uint64_t context, rows, cache_bytes_per_token;
+    bool mtp;
+};
+int placement_make(struct glim_model *m, const struct placement_session *s, struct err *e);
 
 /* session.c, for generate.c and speculate.c */
 

@@ -127,6 +127,9 @@ static int open_parts(struct glim_model *m, const char *path, const struct glim_
         return err_set(e, GLIM_EUNSUPPORTED, "isa \"%s\": this machine has %s", o->isa,
                        cpu_level_name(cpu_detect()));
     m->isa = isa;
+    m->ram_bytes = o->ram_bytes;
+    m->progress = o->progress;
+    m->progress_ctx = o->progress_ctx;
     m->path = strdup(path);
     if (!m->path)
         return err_nomem(e, "path", strlen(path));
@@ -172,6 +175,7 @@ void glim_model_close(glim_model *m)
     tokenizer_free(m->tokenizer);
     pool_free(m->pool);
     model_deinit(&m->model);
+    resident_free(&m->resident);
     weights_close(&m->weights);
     free(m->path);
     free(m);

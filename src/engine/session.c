@@ -75,6 +75,9 @@ static int init(struct glim_session *s, const struct glim_session_options *o, st
     draft_init(&s->policy);
     uint8_t index[MODEL_LAYERS_MAX + 1];
     const struct kv_layout l = cache_layout(s->model, s->mtp, o->kv, o->kv_index, index);
+    const struct placement_session need = {context, s->rows, kv_bytes_per_token(&l), s->mtp};
+    if (placement_make(s->model, &need, e) != 0)
+        return blame(e, s->model->path);
     if (kv_init(&s->kv, &l, context, e) != 0
         || forward_init(&s->forward, &s->model->model, s->model->pool, s->rows, context, e) != 0)
         return e->code;

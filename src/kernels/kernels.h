@@ -34,6 +34,12 @@ struct matrix {
 
 enum { F8_BLOCK = 128 };
 
+/* How many scales it has, if it has any. */
+static inline uint64_t matrix_scales(const struct matrix *m)
+{
+    return (m->rows + F8_BLOCK - 1) / F8_BLOCK * ((m->cols + F8_BLOCK - 1) / F8_BLOCK);
+}
+
 /* Lanes of a sum: lane l takes the terms l, l + KERNEL_LANES, ... (ref/ref.h). */
 enum { KERNEL_LANES = 16 };
 

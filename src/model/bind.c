@@ -254,6 +254,37 @@ void model_deinit(struct model *m)
     *m = (struct model){0};
 }
 
+static size_t layer_matrices(struct layer *l, struct matrix **out)
+{
+    struct matrix *const all[] = {
+        &l->q_a, &l->q_b, &l->kv_a, &l->o, &l->kv_b, &l->k_b, &l->v_b,
+        &l->index.q_b, &l->index.k, &l->index.proj, &l->dense.gate, &l->dense.up, &l->dense.down,
+        &l->shared.gate, &l->shared.up, &l->shared.down, &l->router,
+    };
+    size_t n = 0;
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        if (!all[i]->data) /* of another kind of layer */
+            continue;
+        if (out)
+            out[n] = all[i];
+        n++;
+    }
+    return n;
+}
+
+size_t model_matrices(struct model *m, bool mtp, struct matrix **out)
+{
+    const bool drafts = mtp && m->cfg.mtp_layers > 0;
+    size_t n = 0;
+    for (uint64_t i = 0; i < m->cfg.layers + drafts; i++)
+        n += layer_matrices(&m->layer[i], out ? out + n : NULL);
+    struct matrix *const rest[] = {&m->head, &m->mtp.eh_proj, &m->mtp.head};
+    for (size_t i = 0; i < (drafts ? COUNT_OF(rest) : 1); i++, n++)
+        if (out)
+            out[n] = rest[i];
+    return n;
+}
+
 const char *tensor_group_name(enum tensor_group g)
 {
     static const char *const name[GROUP_COUNT] = {

@@ -64,6 +64,10 @@ int model_init(struct model *m, struct weights *w, const struct model_knobs *kno
                enum cpu_level isa, struct err *e);
 void model_deinit(struct model *m);
 
+/* All matrices but routed experts and those whose rows are looked up (embeddings); those of the
+ * MTP layer only with mtp. Returns how many; out may be NULL. */
+size_t model_matrices(struct model *m, bool mtp, struct matrix **out);
+
 /* Names, for reports: the group that a tensor belongs to. */
 enum tensor_group {
     GROUP_EMBEDDING,

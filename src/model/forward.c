@@ -59,6 +59,7 @@ static void begin(struct forward *f, const struct row *row, size_t T, enum kerne
     f->T = T;
     f->role = role;
     atomic_store(&f->fault, FAULT_NONE);
+    f->failure.code = GLIM_OK;
     rope_fill(f);
 }
 
@@ -99,7 +100,8 @@ static int check_finite(struct forward *f, const float *v, const char *what, str
 /* The end of a step, with check_finite's result. */
 static int end(struct forward *f, const float *v, const char *what, struct err *e)
 {
-    const int rc = check_finite(f, v, what, e);
+    const int rc = f->failure.code ? err_set(e, f->failure.code, "%s", f->failure.text)
+                                   : check_finite(f, v, what, e);
     stages_enter(f->stages, STAGE_OUTSIDE);
     return rc;
 }
@@ -111,7 +113,7 @@ int forward_rows(struct forward *f, const struct row *row, size_t T, enum kernel
     const struct model_config *const c = &m->cfg;
     begin(f, row, T, role);
     embed_rows(f, &m->embed, f->x, c->hidden);
-    for (uint64_t i = 0; i < c->layers; i++)
+    for (uint64_t i = 0; i < c->layers && !f->failure.code; i++)
         block_run(f, i, false);
     op_norm(f, NULL, f->final, f->x, NULL, m->norm, T, c->hidden, c->norm_eps);
     if (c->knobs.mtp_prenorm)

@@ -121,6 +121,9 @@ struct forward {
     float *weight;    /* [T,K] */
     uint32_t *pair_of; /* [T*K] (row, rank) pairs grouped by expert */
     struct moe_item *item; /* [E] */
+    uint32_t *wanted;      /* [E] their experts */
+    uint32_t *ready;       /* [E] items whose experts are leased */
+    const struct expert **lease; /* [E] the same */
     struct product *product; /* [E + 1] of one job */
     size_t items;
     const void **ex_in; /* [T*K] into h_in */
@@ -131,6 +134,7 @@ struct forward {
     struct packed mtp_packed; /* the same */
     float *mtp_out;   /* [T,D] after shared_head.norm */
 
+    struct err failure; /* code != 0: experts could not be read, the step ends */
     atomic_int fault; /* enum fault: a choice was to be made among numbers that are not finite */
 
     tap_fn *tap;
@@ -199,6 +203,9 @@ void op_matmul(struct forward *f, float *y, size_t stride, const struct packed *
 void op_rows(struct forward *f, size_t n, size_t width, pool_fn *fn, void *ctx);
 /* p[T] = x [T,n], each vector prepared. */
 void op_pack(struct forward *f, struct packed *p, const float *x, size_t T, size_t n);
+/* The same for rows from `first` on of p; x is theirs. */
+void op_pack_from(struct forward *f, struct packed *p, size_t first, const float *x, size_t T,
+                  size_t n);
 /* x += add (NULL: nothing to add);  y = rms(x) * g;  p = y prepared, unless p is NULL. All [T,n];
  * y may be x. */
 void op_norm(struct forward *f, struct packed *p, float *y, float *x, const float *add,

@@ -87,8 +87,8 @@ static void route_row(void *ctx, size_t t, int worker)
     }
 }
 
-/* Groups the (row, rank) pairs by expert, rising; takes a lease on each expert in use. */
-static void group_pairs(struct forward *f, const struct layer *l)
+/* Groups the (row, rank) pairs by expert, rising. */
+static void group_pairs(struct forward *f)
 {
     const struct model_config *const c = &f->m->cfg;
     const size_t pairs = f->T * c->experts_used;
@@ -99,34 +99,15 @@ static void group_pairs(struct forward *f, const struct layer *l)
     for (size_t x = 0; x < c->experts; x++) {
         const uint32_t count = first[x + 1];
         first[x + 1] += first[x];
-        if (count)
-            f->item[f->items++] =
-                (struct moe_item){experts_acquire(f->experts, l->moe_layer, x), first[x], count};
+        if (!count)
+            continue;
+        f->wanted[f->items] = (uint32_t)x;
+        f->item[f->items++] = (struct moe_item){.first = first[x], .count = count};
     }
     for (size_t i = 0; i < pairs; i++)
         f->pair_of[first[f->chosen[i]]++] = (uint32_t)i;
     for (size_t i = 0; i < pairs; i++)
         f->ex_in[i] = f->h_in.row[f->pair_of[i] / c->experts_used];
-}
-
-/* Gate and up of every expert in use, the shared one's too: none waits for another. */
-static void run_gate_up(struct forward *f, const struct layer *l)
-{
-    const struct model_config *const c = &f->m->cfg;
-    const size_t F = c->expert_width;
-    size_t n = 0;
-    for (; n < f->items; n++) {
-        const struct moe_item *const x = &f->item[n];
-        f->product[n] = (struct product){.y = f->ex_act + x->first * F,
-                                         .stride = F,
-                                         .x = f->ex_in + x->first,
-                                         .T = x->count,
-                                         .w = &x->lease->gate,
-                                         .up = &x->lease->up};
-    }
-    if (c->shared_experts)
-        f->product[n++] = ffn_gate_up(f, &l->shared);
-    op_products(f, f->product, n);
 }
 
 /* Where each pair's output stands: the inverse of pair_of, over the (no longer needed) choices. */
@@ -137,6 +118,47 @@ static void invert_pairs(struct forward *f)
         f->chosen[f->pair_of[i]] = (int32_t)i;
 }
 
+/* What is worked on together: f->ready[n] of the items, rising, whose experts are leased, and the
+ * shared expert. */
+struct batch {
+    size_t n;
+    bool shared;
+};
+
+/* Gate and up: no expert waits for another. */
+static void run_gate_up(struct forward *f, const struct layer *l, const struct batch *b)
+{
+    const size_t F = f->m->cfg.expert_width;
+    size_t n = 0;
+    for (; n < b->n; n++) {
+        const struct moe_item *const x = &f->item[f->ready[n]];
+        f->product[n] = (struct product){.y = f->ex_act + x->first * F,
+                                         .stride = F,
+                                         .x = f->ex_in + x->first,
+                                         .T = x->count,
+                                         .w = &x->lease->gate,
+                                         .up = &x->lease->up};
+    }
+    if (b->shared)
+        f->product[n++] = ffn_gate_up(f, &l->shared);
+    op_products(f, f->product, n);
+}
+
+/* Prepares what gate and up gave for down, items that follow each other together. */
+static void pack_acts(struct forward *f, const struct layer *l, const struct batch *b)
+{
+    const size_t F = f->m->cfg.expert_width;
+    for (size_t i = 0, end; i < b->n; i = end) {
+        const uint32_t from = f->item[f->ready[i]].first;
+        uint32_t rows = 0;
+        for (end = i; end < b->n && f->item[f->ready[end]].first == from + rows; end++)
+            rows += f->item[f->ready[end]].count;
+        op_pack_from(f, &f->act_in, from, f->ex_act + from * F, rows, F);
+    }
+    if (b->shared)
+        op_pack(f, &f->gate_in, f->gate, f->T, l->shared.gate.rows);
+}
+
 /* Columns [from, to) of the output. All of a long prompt's would take much memory; so they come in
  * turn. */
 struct down_job {
@@ -144,20 +166,20 @@ struct down_job {
     size_t from, to;
 };
 
-static void run_down(const struct down_job *j, const struct layer *l)
+static void run_down(const struct down_job *j, const struct layer *l, const struct batch *b)
 {
     struct forward *const f = j->f;
     const size_t width = j->to - j->from;
     size_t n = 0;
-    for (; n < f->items; n++) {
-        const struct moe_item *const x = &f->item[n];
+    for (; n < b->n; n++) {
+        const struct moe_item *const x = &f->item[f->ready[n]];
         f->product[n] = (struct product){.y = f->ex_out + x->first * width,
                                          .stride = width,
                                          .x = f->act_in.row + x->first,
                                          .T = x->count,
                                          .w = &x->lease->down};
     }
-    if (f->m->cfg.shared_experts) {
+    if (b->shared) {
         f->product[n] = ffn_down(f, &l->shared);
         f->product[n++].y += j->from;
     }
@@ -196,23 +218,47 @@ static void combine_row(void *ctx, size_t t, int worker)
     f->m->kernels.add(f->y + t * c->hidden + j->from, sum, width);
 }
 
-/* y = what the experts make of gate and up, summed by rows. */
-static void run_down_all(struct forward *f, const struct layer *l)
+static void combine(struct down_job *j)
 {
-    const struct model_config *const c = &f->m->cfg;
-    const size_t pairs = f->T * c->experts_used;
-    op_pack(f, &f->act_in, f->ex_act, pairs, c->expert_width);
-    if (c->shared_experts)
-        op_pack(f, &f->gate_in, f->gate, f->T, l->shared.gate.rows);
-    else
-        memset(f->y, 0, f->T * c->hidden * sizeof *f->y);
-    invert_pairs(f);
-    const size_t width = forward_out_columns(f, f->T);
-    for (size_t from = 0; from < c->hidden; from += width) {
-        struct down_job j = {f, from, min_u64(from + width, c->hidden)};
-        run_down(&j, l);
-        op_rows(f, f->T, c->experts_used * (j.to - j.from), combine_row, &j);
+    const struct model_config *const c = &j->f->m->cfg;
+    op_rows(j->f, j->f->T, c->experts_used * (j->to - j->from), combine_row, j);
+}
+
+/* f->ex_out of a batch, and f->y of the shared expert. Where there is no room for all columns, the
+ * batch is everything, and rows are summed up as columns come. */
+static void run_batch(struct forward *f, const struct layer *l, const struct batch *b)
+{
+    const size_t hidden = f->m->cfg.hidden, width = forward_out_columns(f, f->T);
+    run_gate_up(f, l, b);
+    pack_acts(f, l, b);
+    for (size_t from = 0; from < hidden; from += width) {
+        struct down_job j = {f, from, min_u64(from + width, hidden)};
+        run_down(&j, l, b);
+        if (width < hidden)
+            combine(&j);
     }
+}
+
+/* Experts in the order in which they are there: mapped ones all at once, streamed ones as they
+ * arrive, the shared one while nothing else has. */
+static int run_experts(struct forward *f, const struct layer *l, struct err *e)
+{
+    struct batch b = {.shared = f->m->cfg.shared_experts > 0};
+    bool wait = !b.shared, more;
+    do {
+        if (experts_next(f->experts, wait, f->ready, f->lease, &b.n, e) != 0)
+            return e->code;
+        for (size_t i = 0; i < b.n; i++)
+            f->item[f->ready[i]].lease = f->lease[i];
+        if (b.n > 0 || b.shared)
+            run_batch(f, l, &b);
+        for (size_t i = 0; i < b.n; i++)
+            experts_release(f->experts, f->lease[i]);
+        wait = true;
+        more = b.n > 0 || b.shared;
+        b.shared = false;
+    } while (more);
+    return GLIM_OK;
 }
 
 void moe_run(struct forward *f, const struct layer *l)
@@ -221,10 +267,15 @@ void moe_run(struct forward *f, const struct layer *l)
     op_matmul(f, f->route, c->experts, &f->h_in, f->T, &l->router);
     struct route_job r = {f, l};
     op_rows(f, f->T, c->experts, route_row, &r);
-    group_pairs(f, l);
+    group_pairs(f);
+    invert_pairs(f);
     stages_enter(f->stages, STAGE_EXPERTS);
-    run_gate_up(f, l);
-    run_down_all(f, l);
-    for (size_t i = 0; i < f->items; i++)
-        experts_release(f->experts, f->item[i].lease);
+    if (!c->shared_experts)
+        memset(f->y, 0, f->T * c->hidden * sizeof *f->y);
+    experts_begin(f->experts, l->moe_layer, f->wanted, f->items);
+    const int rc = run_experts(f, l, &f->failure);
+    experts_end(f->experts);
+    struct down_job all = {f, 0, c->hidden};
+    if (rc == 0 && forward_out_columns(f, f->T) == c->hidden)
+        combine(&all);
 }

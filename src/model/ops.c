@@ -120,10 +120,18 @@ static void pack_item(void *ctx, size_t t, int worker)
     j->p->row[t] = dst;
 }
 
+void op_pack_from(struct forward *f, struct packed *p, size_t first, const float *x, size_t T,
+                  size_t n)
+{
+    struct packed part = {p->row + first,
+                          p->data + first * f->m->kernels.pack_bytes(n, f->role)};
+    struct rows_job j = {.f = f, .p = &part, .in = x, .n = n};
+    op_rows(f, T, n, pack_item, &j);
+}
+
 void op_pack(struct forward *f, struct packed *p, const float *x, size_t T, size_t n)
 {
-    struct rows_job j = {.f = f, .p = p, .in = x, .n = n};
-    op_rows(f, T, n, pack_item, &j);
+    op_pack_from(f, p, 0, x, T, n);
 }
 
 static void norm_item(void *ctx, size_t t, int worker)

@@ -56,13 +56,15 @@ static void lay_out_attention(struct forward *f, uint64_t *n)
     f->wi = take(f, n, T * c->index_heads, F);
 }
 
-/* Values of f->ex_out: a quarter of the columns of the longest step, all of a short one. */
+/* Values of f->ex_out: a quarter of the columns of the longest step, all of a short one; all of all
+ * where experts are streamed, and none is there again for the next columns. */
 enum { OUT_PARTS = 4, OUT_GRAIN = 32, OUT_ROWS = 8 };
 
 static uint64_t out_values(const struct forward *f)
 {
     const struct model_config *const c = &f->m->cfg;
-    const uint64_t part = ceil_div_u64(ceil_div_u64(c->hidden, OUT_PARTS), OUT_GRAIN) * OUT_GRAIN;
+    const uint64_t parts = f->m->experts.streamed ? 1 : OUT_PARTS;
+    const uint64_t part = ceil_div_u64(ceil_div_u64(c->hidden, parts), OUT_GRAIN) * OUT_GRAIN;
     return c->experts_used
          * max_u64(f->rows_max * part, min_u64(f->rows_max, OUT_ROWS) * c->hidden);
 }
@@ -86,6 +88,9 @@ static void lay_out_ffn(struct forward *f, uint64_t *n)
     f->weight = take(f, n, pairs, F);
     f->pair_of = take(f, n, pairs, sizeof *f->pair_of);
     f->item = take(f, n, c->experts, sizeof *f->item);
+    f->wanted = take(f, n, c->experts, sizeof *f->wanted);
+    f->ready = take(f, n, c->experts, sizeof *f->ready);
+    f->lease = take(f, n, c->experts, sizeof *f->lease);
     f->product = take(f, n, c->experts + 1, sizeof *f->product);
     f->ex_in = take(f, n, pairs, sizeof *f->ex_in);
     take_vectors(f, n, &f->act_in, T, c->experts_used, c->expert_width);

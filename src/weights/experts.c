@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/util.h"
+#include "weights/store.h"
 
 int experts_init(struct experts *x, uint64_t layers, uint64_t per_layer, struct err *e)
 {
@@ -18,6 +19,7 @@ int experts_init(struct experts *x, uint64_t layers, uint64_t per_layer, struct 
 void experts_deinit(struct experts *x)
 {
     assert(x->leased == 0);
+    store_close(x->store);
     free(x->table);
     *x = (struct experts){0};
 }
@@ -28,16 +30,48 @@ struct expert *experts_slot(struct experts *x, uint64_t layer, uint64_t expert)
     return &x->table[layer * x->per_layer + expert];
 }
 
-const struct expert *experts_acquire(struct experts *x, uint64_t layer, uint64_t expert)
+void experts_begin(struct experts *x, uint64_t layer, const uint32_t *expert, size_t n)
 {
-    x->leased++;
-    x->acquired++;
-    return experts_slot(x, layer, expert);
+    assert(x->n == 0 && layer < x->layers);
+    x->wanted = expert;
+    x->layer = layer;
+    x->n = n;
+    x->given = 0;
+    if (x->store)
+        store_begin(x->store, layer, expert, n);
+}
+
+int experts_next(struct experts *x, bool wait, uint32_t *place, const struct expert **lease,
+                 size_t *n, struct err *e)
+{
+    assert(x->leased == 0);
+    if (x->store && store_next(x->store, wait, place, lease, n, e) != 0)
+        return e->code;
+    if (!x->store) {
+        *n = x->n - x->given;
+        for (size_t i = 0; i < *n; i++) {
+            place[i] = (uint32_t)i;
+            lease[i] = experts_slot(x, x->layer, x->wanted[i]);
+        }
+    }
+    x->given += *n;
+    x->leased += *n;
+    x->acquired += *n;
+    return GLIM_OK;
 }
 
 void experts_release(struct experts *x, const struct expert *lease)
 {
-    assert(x->leased > 0 && lease >= x->table && lease < x->table + x->layers * x->per_layer);
-    (void)lease;
+    assert(x->leased > 0);
+    if (x->store)
+        store_release(x->store, lease);
     x->leased--;
+}
+
+void experts_end(struct experts *x)
+{
+    assert(x->leased == 0);
+    if (x->store)
+        store_end(x->store);
+    x->n = 0;
 }

@@ -1,13 +1,12 @@
 /* experts.h - leases on routed experts.
  *
  * The forward pass never touches an expert's bytes without a lease, so that where an expert lives
- * (mapped, pinned, streamed) is decided here and nowhere else.
+ * (mapped, streamed) is decided here and nowhere else. A step visits one layer at a time: it says
+ * which experts it wants, and gets leases in whatever order they become ready.
  *
  *   E1  a leased expert is never evicted, and its matrices do not move;
- *   E2  each acquire has one release; `leased` is 0 between steps;
+ *   E2  each lease has one release; `leased` is 0 between steps;
  *   E3  which tier served an expert never changes its bytes.
- *
- * So far all experts are views into the mapped files: acquire cannot fail for lack of room.
  */
 #ifndef GLIM_WEIGHTS_EXPERTS_H
 #define GLIM_WEIGHTS_EXPERTS_H
@@ -20,11 +19,19 @@ struct expert {
     struct matrix down;     /* [D, F] */
 };
 
+struct store;
+
 struct experts {
-    struct expert *table; /* [layers, per_layer], owned */
+    struct expert *table; /* [layers, per_layer], owned: as bound, in the mapped files */
     uint64_t layers, per_layer;
-    uint64_t leased;   /* now */
-    uint64_t acquired; /* since opening: statistics */
+    struct store *store;  /* owned: where streamed experts live; NULL = all are used as mapped */
+    bool streamed;        /* there is a store, or will be */
+    uint64_t leased;      /* now */
+    uint64_t acquired;    /* since opening: statistics */
+    /* the visit */
+    const uint32_t *wanted; /* [n] */
+    uint64_t layer;
+    size_t n, given;
 };
 
 int experts_init(struct experts *x, uint64_t layers, uint64_t per_layer, struct err *e);
@@ -33,8 +40,15 @@ void experts_deinit(struct experts *x);
 /* Where the binder writes a mapped expert's matrices. */
 struct expert *experts_slot(struct experts *x, uint64_t layer, uint64_t expert);
 
-/* A lease; the pointer is valid until its release. */
-const struct expert *experts_acquire(struct experts *x, uint64_t layer, uint64_t expert);
+/* Begins a visit of a layer: of expert[n], rising, which stays until experts_end. */
+void experts_begin(struct experts *x, uint64_t layer, const uint32_t *expert, size_t n);
+/* Leases on experts that are ready and were not handed out yet: their places in `expert`, the
+ * leases, and how many; room for all in both. Waits for one, if `wait` and any is left, so *n = 0
+ * then means that all were handed out. Earlier leases must have been released. GLIM_EIO: one
+ * cannot be read. */
+int experts_next(struct experts *x, bool wait, uint32_t *place, const struct expert **lease,
+                 size_t *n, struct err *e);
 void experts_release(struct experts *x, const struct expert *lease);
+void experts_end(struct experts *x);
 
 #endif

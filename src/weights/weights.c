@@ -33,6 +33,29 @@ bool weights_has(const struct weights *w, const char *name)
     return tensorfile_find(w->file, name) != NULL;
 }
 
+/* ---- files ---- */
+
+uint32_t weights_files(const struct weights *w) { return tensorfile_maps(w->file); }
+
+const char *weights_file(const struct weights *w, uint32_t i)
+{
+    return tensorfile_map(w->file, i)->path;
+}
+
+bool weights_locate(const struct weights *w, const void *data, uint32_t *file, uint64_t *at)
+{
+    const uintptr_t p = (uintptr_t)data;
+    for (uint32_t i = 0; i < weights_files(w); i++) {
+        const struct io_map *const m = tensorfile_map(w->file, i);
+        if (p < (uintptr_t)m->data || p - (uintptr_t)m->data >= m->size)
+            continue;
+        *file = i;
+        *at = p - (uintptr_t)m->data;
+        return true;
+    }
+    return false;
+}
+
 /* ---- shapes ---- */
 
 /* "[6144,2048,256]" */
@@ -232,7 +255,7 @@ int weights_check_scales(const struct weights *w, const struct matrix *m, struct
     if (!m->scale)
         return GLIM_OK;
     /* The grid's shape was checked when the matrix was bound. */
-    const uint64_t n = ceil_div_u64(m->rows, F8_BLOCK) * ceil_div_u64(m->cols, F8_BLOCK);
+    const uint64_t n = matrix_scales(m);
     struct buf name;
     buf_init(&name);
     buf_adds(&name, m->name);

@@ -39,6 +39,11 @@ int weights_slice(const struct weights *w, const char *name, uint64_t n, uint64_
 int weights_vector(const struct weights *w, const struct kernels *k, const char *name, uint64_t n,
                    float *dst, struct err *e);
 
+/* The mapped files: their number and paths; which one, and where in it, `data` is. */
+uint32_t weights_files(const struct weights *w);
+const char *weights_file(const struct weights *w, uint32_t i);
+bool weights_locate(const struct weights *w, const void *data, uint32_t *file, uint64_t *at);
+
 /* The values of a matrix' scales must be finite and >= 0 (0 makes a block of zeros). Binding does
  * not look at them: the full FP8 checkpoint has 59,044 grids with 45.9 million values, and reading
  * them would turn milliseconds into a walk over 175 MiB of disk. So whoever uses a matrix for the

@@ -39,12 +39,22 @@ static void test_leases(void **state)
     struct experts x;
     struct err e;
     assert_int_equal(experts_init(&x, 2, 4, &e), 0);
+    static const uint32_t want[] = {0, 3};
+    uint32_t place[4];
+    const struct expert *lease[4];
+    size_t n;
     experts_slot(&x, 1, 3)->gate.rows = 7;
-    const struct expert *const a = experts_acquire(&x, 1, 3), *const b = experts_acquire(&x, 0, 0);
-    assert_int_equal(a->gate.rows, 7);
+    experts_begin(&x, 1, want, 2);
+    assert_int_equal(experts_next(&x, false, place, lease, &n, &e), 0);
+    assert_int_equal(n, 2); /* mapped: all at once */
+    assert_int_equal(place[1], 1);
+    assert_int_equal(lease[1]->gate.rows, 7);
     assert_int_equal(x.leased, 2);
-    experts_release(&x, a);
-    experts_release(&x, b);
+    experts_release(&x, lease[0]);
+    experts_release(&x, lease[1]);
+    assert_int_equal(experts_next(&x, true, place, lease, &n, &e), 0);
+    assert_int_equal(n, 0);
+    experts_end(&x);
     assert_int_equal(x.leased, 0);
     assert_int_equal(x.acquired, 2);
     experts_deinit(&x);

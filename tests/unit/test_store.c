@@ -1,0 +1,242 @@
+/* test_store.c - slots of experts, over an engine that reads real files but late, out of order, and
+ * not always.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/util.h"
+#include "model/bind.h"
+#include "util/files.h"
+#include "util/rng.h"
+#include "weights/store.h"
+
+enum { DEPTH = 4, EXPERTS_MAX = 64 };
+
+/* ---- the engine ---- */
+
+struct late {
+    struct read *held[DEPTH];
+    size_t n;
+    struct rng rng;
+    unsigned failures; /* starts that fail from now on */
+};
+
+static void late_start(void *self, struct read *r)
+{
+    struct late *const l = self;
+    assert_true(l->n < DEPTH);
+    r->result = l->failures ? -EIO : pread(r->fd, r->piece_to, r->piece_bytes, (off_t)r->piece_at);
+    l->failures -= l->failures > 0;
+    l->held[l->n++] = r;
+}
+
+static struct read *late_next(void *self, bool wait)
+{
+    struct late *const l = self;
+    if (l->n == 0 || (!wait && rng_below(&l->rng, 3)))
+        return NULL;
+    const size_t i = rng_below(&l->rng, l->n);
+    struct read *const r = l->held[i];
+    l->held[i] = l->held[--l->n];
+    return r;
+}
+
+static void late_close(void *self) { assert_int_equal(((struct late *)self)->n, 0); }
+
+static const struct read_engine late_engine = {
+    .name = "late", .start = late_start, .next = late_next, .close = late_close};
+
+/* ---- a model and its store ---- */
+
+struct fixture {
+    struct weights weights;
+    struct model model;
+    struct store *store;
+    struct late late;
+};
+
+static struct experts *experts(struct fixture *f) { return &f->model.experts; }
+
+/* Slots for `slots` experts in all. */
+static void open_fixture(struct fixture *f, const char *path, uint64_t slots)
+{
+    struct err e;
+    struct reader *r;
+    const struct model_knobs knobs = {0};
+    *f = (struct fixture){.late = {.rng = {slots}}};
+    assert_int_equal(weights_open(&f->weights, path, &e), 0);
+    assert_int_equal(model_init(&f->model, &f->weights, &knobs, CPU_BASELINE, &e), 0);
+    assert_int_equal(reader_open_with(&r, DEPTH, &late_engine, &f->late, &e), 0);
+    const uint64_t bytes = slots * store_slot_bytes(&f->weights, experts(f), 0);
+    assert_int_equal(store_open(&f->store, &f->weights, experts(f), bytes, r, &e), 0);
+    assert_true(store_bytes(f->store) > 0);
+}
+
+static void close_fixture(struct fixture *f)
+{
+    store_close(f->store);
+    model_deinit(&f->model);
+    weights_close(&f->weights);
+}
+
+static void same_matrix(const struct matrix *mapped, const struct matrix *m)
+{
+    assert_ptr_not_equal(mapped->data, m->data);
+    assert_memory_equal(mapped->data, m->data, m->rows * m->row_bytes);
+    assert_int_equal(mapped->scale != NULL, m->scale != NULL);
+    if (m->scale)
+        assert_memory_equal(mapped->scale, m->scale, matrix_scales(m) * sizeof *m->scale);
+}
+
+/* Visits a layer and compares all that is handed out with the mapped file; how many were. */
+static size_t visit(struct fixture *f, uint64_t layer, const uint32_t *want, size_t n,
+                    struct err *e)
+{
+    uint32_t place[EXPERTS_MAX];
+    const struct expert *lease[EXPERTS_MAX];
+    size_t given = 0, now = 0;
+    bool seen[EXPERTS_MAX] = {false}, wait = false;
+    e->code = 0;
+    store_begin(f->store, layer, want, n);
+    do {
+        if (store_next(f->store, wait, place, lease, &now, e) != 0)
+            break;
+        for (size_t i = 0; i < now; i++) {
+            const struct expert *const at = experts_slot(experts(f), layer, want[place[i]]);
+            assert_false(seen[place[i]]);
+            seen[place[i]] = true;
+            same_matrix(&at->gate, &lease[i]->gate);
+            same_matrix(&at->up, &lease[i]->up);
+            same_matrix(&at->down, &lease[i]->down);
+        }
+        for (size_t i = 0; i < now; i++)
+            store_release(f->store, lease[i]);
+        given += now;
+        wait = !wait || now == 0;
+    } while (given < n);
+    store_end(f->store);
+    return given;
+}
+
+static size_t random_wish(struct fixture *f, uint32_t *want)
+{
+    size_t n = 0;
+    for (uint32_t x = 0; x < experts(f)->per_layer; x++)
+        if (rng_below(&f->late.rng, 2))
+            want[n++] = x;
+    return n;
+}
+
+static const char *const models[] = {"tests/data/golden/fp8", "tests/data/golden/mid",
+                                     "models/glm-nano.gguf"};
+
+/* Random wishes of random layers, with one slot, a few, and room for all. */
+static void test_visits(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < COUNT_OF(models); m++)
+        for (uint64_t slots = 1; slots <= 5; slots += 2) {
+            struct fixture f;
+            struct err e;
+            uint32_t want[EXPERTS_MAX];
+            open_fixture(&f, models[m], slots);
+            for (int i = 0; i < 50; i++) {
+                const size_t n = random_wish(&f, want);
+                assert_int_equal(
+                    visit(&f, rng_below(&f.late.rng, experts(&f)->layers), want, n, &e), n);
+            }
+            struct store_counts c;
+            store_count(f.store, &c);
+            assert_true(c.hits < c.wanted && c.reads > 0 && c.bytes > 0);
+            close_fixture(&f);
+        }
+}
+
+static void test_hits(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct err e;
+    struct store_counts before, after;
+    static const uint32_t first[] = {0, 1, 2}, other[] = {3};
+    open_fixture(&f, models[2], 4);
+    (void)visit(&f, 0, first, 3, &e);
+    store_count(f.store, &before);
+    assert_int_equal(before.hits, 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(visit(&f, 0, first, 3, &e), 3);
+    assert_int_equal(visit(&f, 0, other, 1, &e), 1); /* there is a fourth slot */
+    assert_int_equal(visit(&f, 1, other, 1, &e), 1); /* in the place of the one used least */
+    store_count(f.store, &after);
+    assert_int_equal(after.hits, 9);
+    assert_int_equal(visit(&f, 0, first, 3, &e), 3);
+    store_count(f.store, &before);
+    assert_int_equal(before.hits, 12);
+    assert_int_equal(before.reads, after.reads);
+    close_fixture(&f);
+}
+
+/* All layers in turn, whole, again and again: most of what there is room for stays. */
+static void test_bulk(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct err e;
+    uint32_t want[EXPERTS_MAX];
+    struct store_counts before, after;
+    open_fixture(&f, models[2], 60); /* of 128 */
+    const size_t all = experts(&f)->per_layer;
+    for (uint32_t i = 0; i < all; i++)
+        want[i] = i;
+    for (int round = 0; round < 3; round++) {
+        store_count(f.store, &before);
+        for (uint64_t l = 0; l < experts(&f)->layers; l++)
+            assert_int_equal(visit(&f, l, want, all, &e), all);
+        store_count(f.store, &after);
+    }
+    assert_true(after.hits - before.hits >= 45);
+    close_fixture(&f);
+}
+
+/* Failed once or twice: nobody notices. For ever: an error with names, and a slot that is free
+ * again, so that the next visit is as good as ever. */
+static void test_failures(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct err e;
+    static const uint32_t want[] = {1, 3};
+    open_fixture(&f, models[2], 2);
+    f.late.failures = 2;
+    assert_int_equal(visit(&f, 0, want, 2, &e), 2);
+    f.late.failures = 1000;
+    assert_true(visit(&f, 2, want, 2, &e) < 2);
+    assert_int_equal(e.code, GLIM_EIO);
+    assert_non_null(strstr(e.text, "of tensor \"blk.3.ffn_gate_exps.weight\": "
+                                   "models/glm-nano.gguf: reading "));
+    assert_non_null(strstr(e.text, "Input/output error"));
+    f.late.failures = 0;
+    for (uint64_t l = 0; l < 4; l++)
+        assert_int_equal(visit(&f, l, want, 2, &e), 2);
+    close_fixture(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_visits),
+        cmocka_unit_test(test_hits),
+        cmocka_unit_test(test_bulk),
+        cmocka_unit_test(test_failures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
