@@ -21,6 +21,8 @@ struct bench_row {
     struct glim_stages stages; /* of all repetitions */
     uint64_t stage_tok;        /* tokens that they computed */
     struct glim_usage usage;   /* BENCH_DRAFTS: of the last repetition */
+    struct glim_streaming disk; /* wanted, hits, read_bytes, wait_ns: of all repetitions */
+    double drive_gb_s;          /* 0: nothing is streamed */
     /* the machine's limits for so many threads, measured after their tests */
     double read_bandwidth_gb_s, peak_flop_s;
 };
@@ -33,6 +35,7 @@ struct bench {
     int32_t *token;                    /* [longest timeline] random, the same for every test */
     struct bench_row *row;
     size_t rows, done;
+    struct glim_streaming disk;        /* when the clock was started */
 };
 
 /* Measures every test of b->o. The caller calls bench_deinit, also after an error. */
@@ -48,6 +51,12 @@ struct bench_figures {
     double flop_s, peak_share;
 };
 struct bench_figures bench_figures(const struct bench *b, const struct bench_row *r);
+
+/* From disk; NaN where nothing is streamed. */
+struct bench_disk {
+    double hit_rate, bytes_per_token, gb_s, share, wait_share;
+};
+struct bench_disk bench_disk(const struct bench_row *r);
 
 /* Of one stage: milliseconds a token, of which the threads worked and waited. */
 double bench_work_ms(const struct bench_row *r, size_t stage);

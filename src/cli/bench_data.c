@@ -33,6 +33,17 @@ static struct json_object *stages_json(const struct bench_row *r)
     return list;
 }
 
+static void add_disk(const struct bench_row *r, struct json_object *j)
+{
+    const struct bench_disk d = bench_disk(r);
+    json_add_real(j, "hit_rate", d.hit_rate);
+    json_add_real(j, "disk_bytes_per_token", d.bytes_per_token);
+    json_add_real(j, "disk_gb_s", d.gb_s);
+    json_add_real(j, "disk_share", d.share);
+    json_add_real(j, "exposed_wait_share", d.wait_share);
+    json_add_real(j, "drive_gb_s", r->drive_gb_s > 0 ? r->drive_gb_s : (double)NAN);
+}
+
 static struct json_object *row_json(const struct bench *b, const struct bench_row *r)
 {
     struct json_object *const j = json_object_new_object();
@@ -50,6 +61,7 @@ static struct json_object *row_json(const struct bench *b, const struct bench_ro
     json_add_real(j, "matrix_share", f.peak_share);
     json_add_real(j, "read_bandwidth_gb_s", r->read_bandwidth_gb_s);
     json_add_real(j, "matrix_peak_tflop_s", r->peak_flop_s / 1e12);
+    add_disk(r, j);
     json_object_object_add(j, "runs", runs_json(b, r));
     json_object_object_add(j, "stages", stages_json(r));
     if (r->kind == BENCH_DRAFTS) {
@@ -83,6 +95,7 @@ static void add_first_rows(const struct bench *b, struct json_object *j)
     json_add_real(j, "decode_bandwidth_share", d ? bench_figures(b, d).bandwidth_share : none);
     json_add_real(j, "read_bandwidth_gb_s", b->row[0].read_bandwidth_gb_s);
     json_add_real(j, "matrix_peak_tflop_s", b->row[0].peak_flop_s / 1e12);
+    add_disk(d ? d : &b->row[0], j);
     if (x)
         json_add_real(j, "drafting_tok_s", bench_figures(b, x).median);
 }
@@ -136,7 +149,8 @@ static void csv_head(const struct bench_row *r)
              "matrix_peak_tflop_s,matrix_share");
     for (size_t s = 0; s < r->stages.stages; s++)
         out_text(",%s_ms", r->stages.stage[s].name);
-    out_text(",waiting_ms\n");
+    out_text(",waiting_ms,hit_rate,disk_bytes_per_token,disk_gb_s,disk_share,exposed_wait_share,"
+             "drive_gb_s\n");
 }
 
 static void csv_row(const struct bench *b, const struct bench_row *r)
@@ -160,6 +174,11 @@ static void csv_row(const struct bench *b, const struct bench_row *r)
     for (size_t s = 0; s < r->stages.stages; s++)
         csv_real(bench_work_ms(r, s));
     csv_real(bench_all_wait_ms(r));
+    const struct bench_disk d = bench_disk(r);
+    const double disk[] = {d.hit_rate, d.bytes_per_token, d.gb_s, d.share, d.wait_share,
+                           r->drive_gb_s > 0 ? r->drive_gb_s : (double)NAN};
+    for (size_t k = 0; k < sizeof disk / sizeof *disk; k++)
+        csv_real(disk[k]);
     out_text("\n");
 }
 

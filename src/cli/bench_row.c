@@ -51,6 +51,25 @@ struct bench_figures bench_figures(const struct bench *b, const struct bench_row
     return f;
 }
 
+struct bench_disk bench_disk(const struct bench_row *r)
+{
+    const struct glim_streaming *const d = &r->disk;
+    double ns = 0;
+    for (size_t s = 0; s < r->stages.stages; s++)
+        ns += (double)(r->stages.stage[s].work_ns + r->stages.stage[s].wait_ns);
+    if (!(r->drive_gb_s > 0 && d->wanted && ns > 0)) {
+        const double none = (double)NAN;
+        return (struct bench_disk){none, none, none, none, none};
+    }
+    return (struct bench_disk){
+        .hit_rate = (double)d->hits / (double)d->wanted,
+        .bytes_per_token = (double)d->read_bytes / (double)r->stage_tok,
+        .gb_s = (double)d->read_bytes / ns,
+        .share = (double)d->read_bytes / ns / r->drive_gb_s,
+        .wait_share = (double)d->wait_ns / ns,
+    };
+}
+
 static double ms_a_token(const struct bench_row *r, uint64_t ns)
 {
     return r->stage_tok ? (double)ns / 1e6 / (double)r->stage_tok : (double)NAN;

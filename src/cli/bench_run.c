@@ -60,13 +60,25 @@ static void add_stages(struct bench *b, struct bench_row *r, uint64_t tokens)
     }
     r->stages = now;
     r->stage_tok += tokens;
+    struct glim_streaming disk;
+    glim_model_streaming(b->model, &disk);
+    r->disk.wanted += disk.wanted - b->disk.wanted;
+    r->disk.hits += disk.hits - b->disk.hits;
+    r->disk.read_bytes += disk.read_bytes - b->disk.read_bytes;
+    r->disk.wait_ns += disk.wait_ns - b->disk.wait_ns;
+}
+
+static void start_clock(struct bench *b)
+{
+    glim_model_clock(b->model, true);
+    glim_model_streaming(b->model, &b->disk);
 }
 
 /* A prompt behind r->depth tokens. */
 static int time_prompt(struct bench *b, struct bench_row *r, double *tok_s, struct glim_error *e)
 {
     int rc = glim_session_rewind(b->session, r->depth, e);
-    glim_model_clock(b->model, true);
+    start_clock(b);
     const uint64_t start = now_ns();
     if (rc == GLIM_OK)
         rc = append(b->session, b->token + r->depth, r->tokens, e);
@@ -89,7 +101,7 @@ static int time_decode(struct bench *b, struct bench_row *r, double *tok_s, stru
     int rc = glim_session_rewind(s, r->depth, e);
     if (rc == GLIM_OK)
         rc = append(s, b->token + r->depth, 1, e);
-    glim_model_clock(b->model, true);
+    start_clock(b);
     if (rc == GLIM_OK)
         rc = glim_generate(s, &g, u, e);
     if (rc == GLIM_OK && u->finish == GLIM_FINISH_STOPPED)
@@ -113,6 +125,7 @@ static int time_row(struct bench *b, struct bench_row *r, struct glim_error *e)
         if (i == 1) {
             r->stages = (struct glim_stages){0};
             r->stage_tok = 0;
+            r->disk = (struct glim_streaming){0};
         }
         rc = r->kind == BENCH_PROMPT ? time_prompt(b, r, &tok_s, e) : time_decode(b, r, &tok_s, e);
         glim_model_clock(b->model, false);
@@ -213,14 +226,18 @@ static int make_tokens(struct bench *b, struct glim_error *e)
 static int measure_limits(struct bench *b, size_t first, struct glim_error *ge)
 {
     struct err e;
-    double gb_s = 0;
+    double gb_s = 0, drive = 0;
     progress_note("the machine's limits");
     const double flop_s = glim_model_peak_flop_s(b->model);
     if (bandwidth_measure(glim_model_info(b->model)->threads, &gb_s, &e) != GLIM_OK)
         return glim_error_set(ge, e.code, "%s", e.text);
+    glim_model_streaming(b->model, &b->disk);
+    if (b->disk.streamed && glim_model_drive(b->model, &drive, ge) != GLIM_OK)
+        return ge->code;
     for (size_t i = first; i < b->done; i++) {
         b->row[i].read_bandwidth_gb_s = gb_s;
         b->row[i].peak_flop_s = flop_s;
+        b->row[i].drive_gb_s = drive;
     }
     return GLIM_OK;
 }

@@ -55,6 +55,20 @@ static void print_limits(const struct bench_row *r)
              r->threads, r->threads == 1 ? "" : "s", r->read_bandwidth_gb_s, r->peak_flop_s / 1e12);
 }
 
+/* What came from disk for a row. */
+static void print_disk(const struct bench_row *r)
+{
+    char name[BENCH_NAME_LEN], bytes[HUMAN_LEN];
+    const struct bench_disk d = bench_disk(r);
+    if (!isfinite(d.gb_s))
+        return;
+    out_text("%s: %.0f%% of experts were in memory, a token reads %s from disk; %.2f GB/s of the "
+             "%.2f that the drive gives (%.0f%%), %.0f%% of the time only waiting for it\n",
+             bench_name(r, name), 100 * d.hit_rate,
+             human_bytes(bytes, (uint64_t)d.bytes_per_token), d.gb_s, r->drive_gb_s, 100 * d.share,
+             100 * d.wait_share);
+}
+
 static int stage_width(const char *name)
 {
     const int len = (int)strlen(name);
@@ -103,5 +117,7 @@ void bench_text(const struct bench *b)
     for (size_t k = 0; k < b->done; k++)
         if (k + 1 == b->done || b->row[k + 1].threads != b->row[k].threads)
             print_limits(&b->row[k]);
+    for (size_t k = 0; k < b->done; k++)
+        print_disk(&b->row[k]);
     print_stages(b);
 }

@@ -362,6 +362,7 @@ def test_ppl_faults():
     refused(glim("ppl", "-f", TMP))
 
 
+STREAM_KEYS = ("hit_rate", "disk_bytes_per_token", "disk_gb_s", "disk_share", "exposed_wait_share")
 BENCH_KEYS = ("prefill_tok_s", "prefill_matrix_share", "decode_tok_s", "decode_bandwidth_share", "read_bandwidth_gb_s",
               "matrix_peak_tflop_s", "bytes_per_token")
 
@@ -387,6 +388,26 @@ def test_bench():
     head = next(s["parameters"] for s in prompt["stages"] if s["stage"] == "head")
     a_token = 2 * (j["active_parameters"] - head + head / 16)
     assert close(prompt["tflop_s"], a_token * prompt["tok_s"] / 1e12)
+
+
+@test
+def test_bench_streamed():
+    """Experts from disk: how many were in memory, and what the drive gave; nothing of it where all is mapped."""
+    args = ["bench", "-p", "16", "-n", "8", "-r", "1", "--mtp", "off", "-t", "1", "-c", "64", "--json"]
+    mapped = document(ok(glim(*args)))
+    assert all(mapped[key] is None for key in STREAM_KEYS), mapped
+    r = glim(*args, "--ram", "1M")
+    assert r.code == 1 and "this needs at least 0.0" in r.err, r.err
+    for ram in range(14, 60):
+        r = glim(*args, "--ram", f"{ram}M")
+        if r.code == 0:
+            break
+    j = document(ok(r))
+    assert j["hit_rate"] is not None, (ram, j)
+    assert 0 <= j["hit_rate"] < 1 and j["disk_bytes_per_token"] > 4096 and j["disk_gb_s"] > 0, j
+    assert j["disk_share"] > 0 and 0 <= j["exposed_wait_share"] <= 1, j
+    decode = j["rows"][1]
+    assert close(decode["disk_share"], decode["disk_gb_s"] / decode["drive_gb_s"])
 
 
 @test
