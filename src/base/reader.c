@@ -88,12 +88,6 @@ int reader_file(struct reader *r, const char *path, uint32_t *file, struct err *
     return GLIM_OK;
 }
 
-void reader_lend(struct reader *r, uint8_t *memory, size_t bytes)
-{
-    if (r->engine->lend)
-        r->engine->lend(r->self, memory, bytes);
-}
-
 /* Begins what is missing of q. */
 static void begin(struct reader *r, struct read *q)
 {

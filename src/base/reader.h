@@ -51,8 +51,6 @@ struct read_engine {
     void (*start)(void *self, struct read *r);
     /* A read whose piece is over, with its result; NULL: none is yet (waits for one if `wait`). */
     struct read *(*next)(void *self, bool wait);
-    /* Pieces will often lie in this memory, which stays until close; may be NULL. */
-    void (*lend)(void *self, uint8_t *memory, size_t bytes);
     void (*close)(void *self);
 };
 
@@ -69,7 +67,6 @@ const char *reader_name(const struct reader *r); /* its engine's */
 
 /* Opens a regular file; its number goes to *file. The same path again gives the same number. */
 int reader_file(struct reader *r, const char *path, uint32_t *file, struct err *e);
-void reader_lend(struct reader *r, uint8_t *memory, size_t bytes);
 
 void reader_submit(struct reader *r, struct read *q);
 /* One that came back; NULL: none yet (none at all, if `wait`). */

@@ -1,8 +1,4 @@
-/* reader_uring.c - reads by io_uring: no thread, no copy, one system call for many.
- *
- * Memory that was lent is registered, so that the system does not look up its pages for every read;
- * where it refuses (a limit on locked memory), reads go without.
- */
+/* reader_uring.c - reads by io_uring: no thread, no copy. */
 #include "base/reader.h"
 
 #if GLIM_WITH_URING
@@ -13,13 +9,11 @@
 
 #include "base/util.h"
 
-enum { LENT_MAX = 1024 };
-static const size_t LENT_BYTES = (size_t)1 << 30; /* the most of one registered buffer */
+/* The most that one read asks the system for; the reader goes on from there. */
+static const size_t PIECE_MAX = (size_t)1 << 30;
 
 struct uring {
     struct io_uring ring;
-    uint8_t *lent; /* registered in pieces of LENT_BYTES */
-    size_t lent_bytes;
 };
 
 void *read_uring_new(unsigned depth)
@@ -38,40 +32,13 @@ static void uring_close(void *self)
     free(u);
 }
 
-static void uring_lend(void *self, uint8_t *memory, size_t bytes)
-{
-    struct uring *const u = self;
-    struct iovec piece[LENT_MAX];
-    unsigned n = 0;
-    for (size_t at = 0; at < bytes && n < LENT_MAX; at += LENT_BYTES)
-        piece[n++] = (struct iovec){memory + at, (size_t)min_u64(LENT_BYTES, bytes - at)};
-    if (u->lent_bytes == 0 && io_uring_register_buffers(&u->ring, piece, n) == 0) {
-        u->lent = memory;
-        u->lent_bytes = (size_t)min_u64(bytes, n * LENT_BYTES);
-    }
-}
-
-/* The registered buffer that holds all of a piece, or -1. */
-static int lent_buffer(const struct uring *u, const struct read *r)
-{
-    const uintptr_t at = (uintptr_t)r->piece_to - (uintptr_t)u->lent;
-    if (!u->lent || at >= u->lent_bytes || r->piece_bytes > u->lent_bytes - at
-        || at / LENT_BYTES != (at + r->piece_bytes - 1) / LENT_BYTES)
-        return -1;
-    return (int)(at / LENT_BYTES);
-}
-
 static void uring_start(void *self, struct read *r)
 {
     struct uring *const u = self;
     /* There is room: the ring is as long as reads are in flight. */
     struct io_uring_sqe *const sqe = io_uring_get_sqe(&u->ring);
-    const unsigned bytes = (unsigned)min_u64(r->piece_bytes, LENT_BYTES);
-    const int lent = lent_buffer(u, r);
-    if (lent >= 0)
-        io_uring_prep_read_fixed(sqe, r->fd, r->piece_to, bytes, r->piece_at, lent);
-    else
-        io_uring_prep_read(sqe, r->fd, r->piece_to, bytes, r->piece_at);
+    const unsigned bytes = (unsigned)min_u64(r->piece_bytes, PIECE_MAX);
+    io_uring_prep_read(sqe, r->fd, r->piece_to, bytes, r->piece_at);
     io_uring_sqe_set_data(sqe, r);
     (void)io_uring_submit(&u->ring); /* what it cannot take now goes with the next call */
 }
@@ -104,7 +71,6 @@ void *read_uring_new(unsigned depth)
 }
 
 static void uring_close(void *self) { (void)self; }
-static void uring_lend(void *self, uint8_t *m, size_t n) { (void)self, (void)m, (void)n; }
 static void uring_start(void *self, struct read *r) { (void)self, (void)r; }
 static struct read *uring_next(void *self, bool wait)
 {
@@ -118,6 +84,5 @@ const struct read_engine read_uring = {
     .name = "io_uring",
     .start = uring_start,
     .next = uring_next,
-    .lend = uring_lend,
     .close = uring_close,
 };
