@@ -9,6 +9,7 @@
 #include "base/util.h"
 #include "weights/resident.h"
 #include "weights/store.h"
+#include "weights/windows.h"
 
 enum { READS = 32 }; /* in flight */
 
@@ -56,31 +57,6 @@ static void on_progress(void *ctx, uint64_t done, uint64_t total)
         m->progress(m->progress_ctx, "always-on weights", done, total);
 }
 
-static int open_store(struct glim_model *m, const struct parts *p, struct err *e)
-{
-    struct reader *reader;
-    const uint64_t room = p->budget - p->always_bytes - p->session_bytes;
-    if (reader_open(&reader, READS, e) != 0)
-        return e->code;
-    return store_open(&m->model.experts.store, &m->weights, &m->model.experts, room, reader, e);
-}
-
-static int load_always(struct glim_model *m, const struct parts *p, struct err *e)
-{
-    struct reader *reader;
-    if (reader_open(&reader, READS, e) != 0)
-        return e->code;
-    int rc = GLIM_OK;
-    for (uint32_t i = 0; rc == 0 && i < weights_files(&m->weights); i++) {
-        uint32_t file;
-        rc = reader_file(reader, weights_file(&m->weights, i), &file, e);
-    }
-    if (rc == 0)
-        rc = resident_load(&m->resident, &m->weights, reader, p->always, p->n, on_progress, m, e);
-    reader_close(reader);
-    return rc;
-}
-
 static int stream(struct glim_model *m, struct parts *p, struct err *e)
 {
     if (resident_bytes(&m->weights, p->always, p->n, &p->always_bytes, e) != 0)
@@ -88,7 +64,17 @@ static int stream(struct glim_model *m, struct parts *p, struct err *e)
     const uint64_t experts = m->model.cfg.experts_used * p->expert_bytes;
     if (p->budget < p->always_bytes + p->session_bytes + experts)
         return refuse(p, experts, e);
-    return load_always(m, p, e) != 0 ? e->code : open_store(m, p, e);
+    struct reader *reader;
+    if (reader_open(&reader, READS, e) != 0)
+        return e->code;
+    if (windows_open_files(&m->weights, reader, e) != 0
+        || resident_load(&m->resident, &m->weights, reader, p->always, p->n, on_progress, m, e)
+               != 0) {
+        reader_close(reader);
+        return e->code;
+    }
+    const uint64_t room = p->budget - p->always_bytes - p->session_bytes;
+    return store_open(&m->model.experts.store, &m->weights, &m->model.experts, room, reader, e);
 }
 
 /* The largest of any layer. */

@@ -141,18 +141,6 @@ static int take_memory(struct store *s, struct err *e)
     return GLIM_OK;
 }
 
-/* The reader's numbers of files are those of the checkpoint. */
-static int open_files(struct store *s, struct err *e)
-{
-    for (uint32_t i = 0; i < weights_files(s->weights); i++) {
-        uint32_t file;
-        if (reader_file(s->reader, weights_file(s->weights, i), &file, e) != 0)
-            return e->code;
-        assert(file == i);
-    }
-    return GLIM_OK;
-}
-
 int store_open(struct store **out, const struct weights *w, const struct experts *x,
                uint64_t budget, struct reader *reader, struct err *e)
 {
@@ -175,7 +163,7 @@ int store_open(struct store **out, const struct weights *w, const struct experts
         classify(s);
         share_out(s, budget);
         memset(s->slot_of, 0xff, n * sizeof *s->slot_of);
-        rc = take_memory(s, e) != 0 ? e->code : open_files(s, e);
+        rc = take_memory(s, e) != 0 ? e->code : windows_open_files(w, reader, e);
     }
     if (rc != 0) {
         store_close(s);

@@ -4,11 +4,21 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/reader.h"
 #include "base/util.h"
 
 /* Bytes between two pieces that are read along rather than left out. */
 enum { GAP_MAX = 1 << 16 };
+
+int windows_open_files(const struct weights *w, struct reader *r, struct err *e)
+{
+    for (uint32_t i = 0; i < weights_files(w); i++) {
+        uint32_t file;
+        if (reader_file(r, weights_file(w, i), &file, e) != 0)
+            return e->code;
+        assert(file == i);
+    }
+    return GLIM_OK;
+}
 
 size_t windows_pieces(struct matrix *m, struct piece out[MATRIX_PIECES])
 {

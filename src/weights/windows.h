@@ -7,6 +7,7 @@
 #ifndef GLIM_WEIGHTS_WINDOWS_H
 #define GLIM_WEIGHTS_WINDOWS_H
 
+#include "base/reader.h"
 #include "weights/weights.h"
 
 enum { MATRIX_PIECES = 2 };
@@ -23,6 +24,10 @@ struct window {
     uint64_t at, bytes; /* multiples of READ_ALIGN; may end behind the file */
     uint64_t into;      /* where it goes in the memory for all; a multiple too */
 };
+
+/* Opens the mapped files for a reader without any, whose numbers for them are then those of
+ * weights_file; or finds them open. */
+int windows_open_files(const struct weights *w, struct reader *r, struct err *e);
 
 /* The weights of m, and its scales if it has any; how many pieces that are. */
 size_t windows_pieces(struct matrix *m, struct piece out[MATRIX_PIECES]);
