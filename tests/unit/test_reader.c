@@ -16,7 +16,7 @@
 #include "base/reader.h"
 #include "base/util.h"
 #include "util/files.h"
-#include "util/rng.h"
+#include "util/late.h"
 
 enum { PAGES = 100, TAIL = 123, SIZE = PAGES * READ_ALIGN + TAIL, DEPTH = 5, READS = 40 };
 
@@ -151,54 +151,13 @@ static void test_shrunk(void **state)
     free(gone.to);
 }
 
-/* ---- an engine that does as it is told ---- */
+/* ---- a drive that answers late, in any order, in part, or not ---- */
 
-struct faulty {
-    struct read *held[DEPTH]; /* begun */
-    size_t n;
-    unsigned starts;
-    int fail_from, fail_to; /* starts that fail, counted from 1 */
-    int error;
-    size_t most;            /* bytes a piece brings */
-    struct rng rng;         /* the order of arrival */
-};
-
-static void faulty_start(void *self, struct read *r)
-{
-    struct faulty *const f = self;
-    f->starts++;
-    const size_t n = (size_t)min_u64(min_u64(r->piece_bytes, f->most), SIZE - r->piece_at);
-    assert_true(f->n < DEPTH);
-    assert_int_equal(r->piece_at % READ_ALIGN, 0);
-    assert_int_equal((uintptr_t)r->piece_to % READ_ALIGN, 0);
-    memcpy(r->piece_to, content + r->piece_at, n);
-    r->result = (int)f->starts >= f->fail_from && (int)f->starts <= f->fail_to ? -f->error
-                                                                               : (int64_t)n;
-    f->held[f->n++] = r;
-}
-
-static struct read *faulty_next(void *self, bool wait)
-{
-    struct faulty *const f = self;
-    if (f->n == 0 || (!wait && rng_below(&f->rng, 2)))
-        return NULL;
-    const size_t i = rng_below(&f->rng, f->n);
-    struct read *const r = f->held[i];
-    f->held[i] = f->held[--f->n];
-    return r;
-}
-
-static void faulty_close(void *self) { (void)self; }
-
-static const struct read_engine faulty_engine = {
-    .name = "faulty", .start = faulty_start, .next = faulty_next, .close = faulty_close};
-
-static struct reader *faulty_reader(struct faulty *f, uint32_t *file)
+static struct reader *late_reader(struct late *l, uint32_t *file)
 {
     struct err e;
     struct reader *r;
-    (void)content_file();
-    assert_int_equal(reader_open_with(&r, DEPTH, &faulty_engine, f, &e), 0);
+    assert_int_equal(reader_open_with(&r, DEPTH, &late_engine, l, &e), 0);
     assert_int_equal(reader_file(r, content_file(), file, &e), 0);
     return r;
 }
@@ -208,9 +167,9 @@ static void test_out_of_order_and_short(void **state)
 {
     (void)state;
     for (size_t most = READ_ALIGN + 1; most < 4 * READ_ALIGN; most += READ_ALIGN / 2) {
-        struct faulty f = {.most = most, .rng = {most}};
+        struct late l = {.most = most, .rng = {most}};
         uint32_t file;
-        struct reader *const r = faulty_reader(&f, &file);
+        struct reader *const r = late_reader(&l, &file);
         read_much(r);
         reader_close(r);
     }
@@ -221,14 +180,14 @@ static void test_failures(void **state)
 {
     (void)state;
     struct {
-        int from, to, error, expected;
+        unsigned from, to;
+        int error, expected;
     } t[] = {{1, 1, EIO, 0}, {1, 2, EIO, 0}, {1, 99, EIO, EIO}, {1, 50, EINTR, 0},
              {2, 99, ENXIO, 0}};
     for (size_t i = 0; i < COUNT_OF(t); i++) {
-        struct faulty f = {.most = SIZE, .fail_from = t[i].from, .fail_to = t[i].to,
-                           .error = t[i].error};
+        struct late l = {.fail_from = t[i].from, .fail_to = t[i].to, .error = t[i].error};
         uint32_t file;
-        struct reader *const r = faulty_reader(&f, &file);
+        struct reader *const r = late_reader(&l, &file);
         struct read q = read_of(file, 3, 2);
         reader_submit(r, &q);
         assert_ptr_equal(reader_next(r, true), &q);

@@ -9,51 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/util.h"
 #include "model/bind.h"
-#include "util/files.h"
-#include "util/rng.h"
+#include "util/late.h"
 #include "weights/store.h"
 
 enum { DEPTH = 4, EXPERTS_MAX = 64 };
-
-/* ---- the engine ---- */
-
-struct late {
-    struct read *held[DEPTH];
-    size_t n;
-    struct rng rng;
-    unsigned failures; /* starts that fail from now on */
-};
-
-static void late_start(void *self, struct read *r)
-{
-    struct late *const l = self;
-    assert_true(l->n < DEPTH);
-    r->result = l->failures ? -EIO : pread(r->fd, r->piece_to, r->piece_bytes, (off_t)r->piece_at);
-    l->failures -= l->failures > 0;
-    l->held[l->n++] = r;
-}
-
-static struct read *late_next(void *self, bool wait)
-{
-    struct late *const l = self;
-    if (l->n == 0 || (!wait && rng_below(&l->rng, 3)))
-        return NULL;
-    const size_t i = rng_below(&l->rng, l->n);
-    struct read *const r = l->held[i];
-    l->held[i] = l->held[--l->n];
-    return r;
-}
-
-static void late_close(void *self) { assert_int_equal(((struct late *)self)->n, 0); }
-
-static const struct read_engine late_engine = {
-    .name = "late", .start = late_start, .next = late_next, .close = late_close};
 
 /* ---- a model and its store ---- */
 
@@ -216,15 +180,15 @@ static void test_failures(void **state)
     struct err e;
     static const uint32_t want[] = {1, 3};
     open_fixture(&f, models[2], 2);
-    f.late.failures = 2;
+    late_fail(&f.late, 2, EIO);
     assert_int_equal(visit(&f, 0, want, 2, &e), 2);
-    f.late.failures = 1000;
+    late_fail(&f.late, 1000, EIO);
     assert_true(visit(&f, 2, want, 2, &e) < 2);
     assert_int_equal(e.code, GLIM_EIO);
     assert_non_null(strstr(e.text, "of tensor \"blk.3.ffn_gate_exps.weight\": "
                                    "models/glm-nano.gguf: reading "));
     assert_non_null(strstr(e.text, "Input/output error"));
-    f.late.failures = 0;
+    late_fail(&f.late, 0, 0);
     for (uint64_t l = 0; l < 4; l++)
         assert_int_equal(visit(&f, l, want, 2, &e), 2);
     close_fixture(&f);
