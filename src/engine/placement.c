@@ -8,6 +8,7 @@
 
 #include "base/util.h"
 #include "weights/resident.h"
+#include "weights/slots.h"
 #include "weights/store.h"
 #include "weights/windows.h"
 
@@ -82,7 +83,7 @@ static uint64_t largest_expert(const struct glim_model *m)
 {
     uint64_t bytes = 0;
     for (uint64_t l = 0; l < m->model.experts.layers; l++)
-        bytes = max_u64(bytes, store_slot_bytes(&m->weights, &m->model.experts, l));
+        bytes = max_u64(bytes, slots_bytes(&m->weights, &m->model.experts, l));
     return bytes;
 }
 

@@ -1,17 +1,12 @@
-/* store.h - memory for routed experts that do not all fit: slots, filled from the files when a step
- * wants what they do not hold, and emptied by an aging clock.
+/* store.h - routed experts that do not all fit in memory: read from the files into slots (slots.h)
+ * when a step wants what they do not hold.
  *
  * One step at a time visits one layer's experts at a time (experts.h). At store_begin all reads of
  * what is missing start, as far as there are slots; store_next hands out what is there, first what
  * was there before, then what arrives, in any order. A slot that is wanted is not emptied before
  * the visit is over (E1).
  *
- *   ST1  a slot holds one expert, being read or ready, or nothing;
- *   ST2  a slot whose reads failed holds nothing: the next visit tries again;
- *   ST3  an expert stands in at most one slot.
- *
- * The clock: each visit adds one to a slot's use, up to USE_MAX; the hand takes one off each slot
- * that it passes, and empties the first that has none left.
+ *   ST2  a slot whose reads failed holds nothing: the next visit tries again.
  *
  * A visit that wants most of a layer, as prompts do, goes through all layers once and then again:
  * each expert would push out the one that is needed soonest. So it reads a few experts ahead into a
@@ -26,11 +21,7 @@
 
 struct store;
 
-/* Bytes that a slot for any expert of a layer takes. */
-uint64_t store_slot_bytes(const struct weights *w, const struct experts *x, uint64_t layer);
-
-/* For the experts of x, whose files are w's, with slots of `budget` bytes in all. Layers whose
- * experts take equal room share their slots; each such class gets at least one. Takes the reader,
+/* For the experts of x, whose files are w's, with slots of `budget` bytes in all. Takes the reader,
  * even if it fails. */
 int store_open(struct store **out, const struct weights *w, const struct experts *x,
                uint64_t budget, struct reader *reader, struct err *e);

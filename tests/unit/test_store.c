@@ -15,6 +15,7 @@
 #include "base/util.h"
 #include "model/bind.h"
 #include "util/late.h"
+#include "weights/slots.h"
 #include "weights/store.h"
 
 enum { DEPTH = 4, EXPERTS_MAX = 64 };
@@ -40,7 +41,7 @@ static void open_fixture(struct fixture *f, const char *path, uint64_t slots)
     assert_int_equal(weights_open(&f->weights, path, &e), 0);
     assert_int_equal(model_init(&f->model, &f->weights, &knobs, CPU_BASELINE, &e), 0);
     assert_int_equal(reader_open_with(&r, DEPTH, &late_engine, &f->late, &e), 0);
-    const uint64_t bytes = slots * store_slot_bytes(&f->weights, experts(f), 0);
+    const uint64_t bytes = slots * slots_bytes(&f->weights, experts(f), 0);
     assert_int_equal(store_open(&f->store, &f->weights, experts(f), bytes, r, &e), 0);
     assert_true(store_bytes(f->store) > 0);
 }

@@ -1,0 +1,210 @@
+/* slots.c - see slots.h. */
+#include "weights/slots.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/util.h"
+
+#define NONE UINT32_MAX
+/* Experts of one shape differ by a page or two, as their places in the file have it: one class. */
+enum { USE_MAX = 15, SLOT_GRAIN = 1 << 16 };
+
+/* ---- opening ---- */
+
+/* The pieces of an expert, as bound, and the windows around them. */
+struct parts {
+    struct piece piece[SLOT_PIECES];
+    struct window window[SLOT_PIECES];
+    size_t pieces, windows;
+    uint64_t bytes;
+};
+
+static struct parts parts_of(const struct weights *w, struct expert *x)
+{
+    struct parts p = {0};
+    p.pieces = windows_pieces(&x->gate, p.piece);
+    p.pieces += windows_pieces(&x->up, p.piece + p.pieces);
+    p.pieces += windows_pieces(&x->down, p.piece + p.pieces);
+    p.bytes = windows_around(w, p.piece, p.pieces, p.window, &p.windows);
+    return p;
+}
+
+uint64_t slots_bytes(const struct weights *w, const struct experts *x, uint64_t layer)
+{
+    uint64_t bytes = 0;
+    for (uint64_t i = 0; i < x->per_layer; i++) {
+        struct expert at = x->table[layer * x->per_layer + i];
+        bytes = max_u64(bytes, parts_of(w, &at).bytes);
+    }
+    return ceil_div_u64(bytes, SLOT_GRAIN) * SLOT_GRAIN;
+}
+
+static void classify(struct slots *s)
+{
+    for (uint64_t l = 0; l < s->experts->layers; l++) {
+        const uint64_t bytes = slots_bytes(s->weights, s->experts, l);
+        size_t c = 0;
+        while (c < s->classes && s->class[c].bytes != bytes)
+            c++;
+        if (c == s->classes)
+            s->class[s->classes++] = (struct slot_class){.bytes = bytes};
+        s->class[c].layers++;
+        s->class_of[l] = (uint32_t)c;
+    }
+}
+
+/* Each class gets its layers' share of the budget: as many slots a layer as every other. */
+static void share_out(struct slots *s, uint64_t budget)
+{
+    long double all = 0;
+    for (size_t c = 0; c < s->classes; c++)
+        all += (long double)s->class[c].layers * (long double)s->class[c].bytes;
+    for (size_t c = 0; c < s->classes; c++) {
+        struct slot_class *const x = &s->class[c];
+        const uint64_t share = (uint64_t)((long double)budget * (long double)x->layers / all);
+        x->first = (uint32_t)s->n;
+        x->n = x->empty = (uint32_t)min_u64(max_u64(share, 1), x->layers * s->experts->per_layer);
+        s->n += x->n;
+        s->bytes += x->n * x->bytes;
+    }
+}
+
+static int take_memory(struct slots *s, struct err *e)
+{
+    s->slot = mem_zalloc(s->n, sizeof *s->slot);
+    if (!s->slot)
+        return err_nomem(e, "slots of experts", s->n * sizeof *s->slot);
+    void *const p = mmap(NULL, (size_t)s->bytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return err_nomem(e, "experts in memory", s->bytes);
+    s->memory = p;
+    (void)madvise(p, (size_t)s->bytes, MADV_HUGEPAGE);
+    uint8_t *at = s->memory;
+    for (size_t c = 0; c < s->classes; c++)
+        for (uint32_t i = 0; i < s->class[c].n; i++, at += s->class[c].bytes)
+            s->slot[s->class[c].first + i].memory = at;
+    return GLIM_OK;
+}
+
+int slots_init(struct slots *s, const struct weights *w, const struct experts *x, uint64_t budget,
+               struct err *e)
+{
+    *s = (struct slots){.weights = w, .experts = x};
+    const uint64_t n = x->layers * x->per_layer;
+    s->class = mem_zalloc(x->layers, sizeof *s->class);
+    s->class_of = mem_zalloc(x->layers, sizeof *s->class_of);
+    s->slot_of = mem_zalloc(n, sizeof *s->slot_of);
+    if (!s->class || !s->class_of || !s->slot_of) {
+        slots_deinit(s);
+        return err_nomem(e, "slots of experts", n * sizeof *s->slot_of);
+    }
+    memset(s->slot_of, 0xff, n * sizeof *s->slot_of);
+    classify(s);
+    share_out(s, budget);
+    if (take_memory(s, e) != 0) {
+        slots_deinit(s);
+        return e->code;
+    }
+    return GLIM_OK;
+}
+
+void slots_deinit(struct slots *s)
+{
+    if (s->memory)
+        (void)munmap(s->memory, (size_t)s->bytes);
+    free(s->slot);
+    free(s->slot_of);
+    free(s->class_of);
+    free(s->class);
+    *s = (struct slots){0};
+}
+
+/* ---- slots ---- */
+
+static struct slot_class *class_of(struct slots *s, uint32_t key)
+{
+    return &s->class[s->class_of[key / s->experts->per_layer]];
+}
+
+struct slot *slots_find(const struct slots *s, uint32_t key)
+{
+    const uint32_t at = s->slot_of[key];
+    return at == NONE ? NULL : &s->slot[at];
+}
+
+void slots_empty(struct slots *s, struct slot *x)
+{
+    s->slot_of[x->key] = NONE;
+    x->state = SLOT_EMPTY;
+    x->error = 0;
+    x->use = 0;
+    class_of(s, x->key)->empty++;
+}
+
+void slots_use(struct slot *x) { x->use = (uint8_t)min_u64(x->use + 1u, USE_MAX); }
+
+static bool may_go(const struct slot *x) { return x->state == SLOT_READY && !x->wanted; }
+
+/* A slot to empty: the one used least and longest ago, as the hand finds it. */
+static struct slot *find_oldest(struct slots *s, struct slot_class *c)
+{
+    for (uint64_t step = 0; step < (uint64_t)c->n * (USE_MAX + 1); step++) {
+        struct slot *const x = &s->slot[c->first + c->hand];
+        c->hand = (c->hand + 1) % c->n;
+        if (may_go(x) && x->use-- == 0)
+            return x;
+    }
+    return NULL;
+}
+
+/* One of those right behind the hand, which stays: a few slots that are filled again and again. */
+static struct slot *find_newest(struct slots *s, struct slot_class *c)
+{
+    for (uint32_t step = 1; step <= c->n; step++) {
+        struct slot *const x = &s->slot[c->first + (c->hand + c->n - step) % c->n];
+        if (may_go(x))
+            return x;
+    }
+    return NULL;
+}
+
+struct slot *slots_unused(struct slots *s, uint32_t key)
+{
+    struct slot_class *const c = class_of(s, key);
+    for (uint32_t step = 0; c->empty > 0 && step < c->n; step++) {
+        struct slot *const x = &s->slot[c->first + c->hand];
+        c->hand = (c->hand + 1) % c->n;
+        if (x->state == SLOT_EMPTY)
+            return x;
+    }
+    return NULL;
+}
+
+struct slot *slots_free(struct slots *s, uint32_t key, bool recent)
+{
+    struct slot_class *const c = class_of(s, key);
+    struct slot *x = slots_unused(s, key);
+    if (x)
+        return x;
+    x = recent ? find_newest(s, c) : find_oldest(s, c);
+    if (x)
+        slots_empty(s, x);
+    return x;
+}
+
+void slots_take(struct slots *s, struct slot *x, uint32_t key, struct window *window,
+                size_t *windows)
+{
+    x->expert = s->experts->table[key];
+    struct parts p = parts_of(s->weights, &x->expert);
+    windows_move(p.piece, p.pieces, p.window, x->memory);
+    memcpy(window, p.window, p.windows * sizeof *window);
+    *windows = p.windows;
+    x->key = key;
+    x->state = SLOT_READING;
+    class_of(s, key)->empty--;
+    s->slot_of[key] = (uint32_t)(x - s->slot);
+}
