@@ -1,6 +1,8 @@
-/* reader.c - see reader.h: files, reads that wait their turn, pieces that came back short. */
+/* reader.c - see reader.h: files and their copies, reads that wait their turn, pieces that came
+ * back short. */
 #include "base/reader.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -16,6 +18,8 @@ struct file {
     char *path;
     int fd;
     uint64_t size;
+    unsigned drives;            /* set of those that have it; 1: no copies */
+    uint32_t copy[READ_DRIVES]; /* its file there; copy[0] is itself */
 };
 
 struct reader {
@@ -26,7 +30,18 @@ struct reader {
     unsigned depth, begun;
     struct read *first, *last; /* waiting their turn */
     unsigned waiting;
+    struct read *part, *free;  /* [depth] once there are copies; unused ones */
+    double weight[READ_DRIVES];
+    uint64_t brought[READ_DRIVES];
+    unsigned left_out;         /* set of drives */
+    reader_notice_fn *notice;
+    void *notice_ctx;
 };
+
+static const char *text_of(int error)
+{
+    return error == ENODATA ? "the file is shorter than it was" : strerror(error);
+}
 
 int reader_open_with(struct reader **out, unsigned depth, const struct read_engine *engine,
                      void *self, struct err *e)
@@ -37,6 +52,8 @@ int reader_open_with(struct reader **out, unsigned depth, const struct read_engi
         return err_nomem(e, "reader", sizeof **out);
     }
     **out = (struct reader){.engine = engine, .self = self, .depth = depth};
+    for (unsigned d = 0; d < READ_DRIVES; d++)
+        (*out)->weight[d] = 1;
     return GLIM_OK;
 }
 
@@ -61,10 +78,18 @@ void reader_close(struct reader *r)
         free(r->file[i].path);
     }
     free(r->file);
+    free(r->part);
     free(r);
 }
 
 const char *reader_name(const struct reader *r) { return r->engine->name; }
+
+uint64_t reader_now_ns(const struct reader *r)
+{
+    return r->engine->now_ns ? r->engine->now_ns(r->self) : now_ns();
+}
+
+/* ---- files and copies ---- */
 
 int reader_file(struct reader *r, const char *path, uint32_t *file, struct err *e)
 {
@@ -84,9 +109,110 @@ int reader_file(struct reader *r, const char *path, uint32_t *file, struct err *
         return rc;
     }
     *file = (uint32_t)r->files;
+    f.drives = 1;
+    f.copy[0] = *file;
     r->file[r->files++] = f;
     return GLIM_OK;
 }
+
+uint64_t reader_bytes(const struct reader *r, uint32_t file) { return r->file[file].size; }
+
+static int make_parts(struct reader *r, struct err *e)
+{
+    if (r->part)
+        return GLIM_OK;
+    r->part = mem_zalloc(r->depth, sizeof *r->part);
+    if (!r->part)
+        return err_nomem(e, "parts of reads", r->depth * sizeof *r->part);
+    for (unsigned i = 0; i < r->depth; i++) {
+        r->part[i].next = r->free;
+        r->free = &r->part[i];
+    }
+    return GLIM_OK;
+}
+
+int reader_mirror(struct reader *r, uint32_t file, uint32_t copy, unsigned drive, struct err *e)
+{
+    struct file *const f = &r->file[file];
+    const struct file *const c = &r->file[copy];
+    assert(drive > 0 && drive < READ_DRIVES && reader_in_flight(r) == 0);
+    if (c->size != f->size)
+        return err_set(e, GLIM_EINVAL, "%s: %" PRIu64 " bytes, expected %" PRIu64 " as in %s",
+                       c->path, c->size, f->size, f->path);
+    if (make_parts(r, e) != 0)
+        return e->code;
+    f->drives |= 1u << drive;
+    f->copy[drive] = copy;
+    memset(r->brought, 0, sizeof r->brought);
+    return GLIM_OK;
+}
+
+void reader_share(struct reader *r, unsigned drive, double weight)
+{
+    assert(drive < READ_DRIVES && weight > 0);
+    r->weight[drive] = weight;
+}
+
+void reader_on_notice(struct reader *r, reader_notice_fn *fn, void *ctx)
+{
+    r->notice = fn;
+    r->notice_ctx = ctx;
+}
+
+uint64_t reader_drive_bytes(const struct reader *r, unsigned drive) { return r->brought[drive]; }
+
+/* Those that have f and are not in `failed`; without the ones left out, if there are others. */
+static unsigned usable(const struct reader *r, const struct file *f, unsigned failed)
+{
+    const unsigned all = f->drives & ~failed, sound = all & ~r->left_out;
+    return sound ? sound : all;
+}
+
+/* The one of `drives` whose stripe this is. */
+static unsigned drive_of(const struct reader *r, uint32_t file, uint64_t at, unsigned drives)
+{
+    const uint64_t golden = 0x9e3779b97f4a7c15u; /* 0.618... * 2^64 */
+    const uint64_t fraction = (at / READ_STRIPE + (uint64_t)file * 97) * golden;
+    double all = 0;
+    unsigned last = 0;
+    for (unsigned d = 0; d < READ_DRIVES; d++)
+        all += drives >> d & 1 ? r->weight[d] : 0;
+    double x = (double)(fraction >> 11) * 0x1p-53 * all;
+    for (unsigned d = 0; d < READ_DRIVES; d++) {
+        if (!(drives >> d & 1))
+            continue;
+        last = d;
+        if (x < r->weight[d])
+            break;
+        x -= r->weight[d];
+    }
+    return last;
+}
+
+/* Another drive goes on with a read that failed for good; false: there is none. */
+static bool move(struct reader *r, struct read *q, int error)
+{
+    const struct file *const f = &r->file[q->file];
+    q->failed |= 1u << q->drive;
+    const unsigned drives = usable(r, f, q->failed);
+    if (!drives)
+        return false;
+    if (!(r->left_out >> q->drive & 1)) {
+        struct err e;
+        r->left_out |= 1u << q->drive;
+        (void)err_set(&e, GLIM_EIO, "%s: reading %zu bytes at %" PRIu64 ": %s; other drives read "
+                      "what they have copies of from now on",
+                      r->file[f->copy[q->drive]].path, q->piece_bytes, q->piece_at, text_of(error));
+        if (r->notice)
+            r->notice(r->notice_ctx, e.text);
+    }
+    q->drive = drive_of(r, q->file, q->at, drives);
+    q->fd = r->file[f->copy[q->drive]].fd;
+    q->tries = 0;
+    return true;
+}
+
+/* ---- reads ---- */
 
 /* Begins what is missing of q. */
 static void begin(struct reader *r, struct read *q)
@@ -99,22 +225,67 @@ static void begin(struct reader *r, struct read *q)
     r->engine->start(r->self, q);
 }
 
+static void take_first(struct reader *r)
+{
+    r->first = r->first->next;
+    r->waiting--;
+}
+
+/* What one drive reads of q, from where it was cut last. */
+static struct read *cut(struct reader *r, struct read *q)
+{
+    const struct file *const f = &r->file[q->file];
+    const unsigned drives = usable(r, f, 0);
+    const uint64_t at = q->at + q->cut, end = q->at + q->bytes;
+    const unsigned drive = drive_of(r, q->file, at, drives);
+    uint64_t to = at;
+    do
+        to = min_u64((to / READ_STRIPE + 1) * READ_STRIPE, end);
+    while (to < end && drive_of(r, q->file, to, drives) == drive);
+    struct read *const p = r->free;
+    r->free = p->next;
+    *p = (struct read){.file = q->file, .at = at, .bytes = (size_t)(to - at), .to = q->to + q->cut,
+                       .drive = drive, .fd = r->file[f->copy[drive]].fd, .whole = q};
+    q->cut += p->bytes;
+    q->parts++;
+    return p;
+}
+
 static void begin_waiting(struct reader *r)
 {
     while (r->first && r->begun < r->depth) {
         struct read *const q = r->first;
-        r->first = q->next;
-        r->waiting--;
-        begin(r, q);
+        struct read *const p = r->file[q->file].drives == 1 ? q : cut(r, q);
+        if (p == q || q->cut == q->bytes)
+            take_first(r);
+        begin(r, p);
     }
+}
+
+/* A part is over; its whole read, if that was the last. */
+static struct read *join(struct reader *r, struct read *p)
+{
+    struct read *const q = p->whole;
+    q->got += p->got;
+    q->parts--;
+    if (p->error && !q->error) {
+        q->error = p->error;
+        if (q->cut < q->bytes)
+            take_first(r); /* only the first is cut: the rest is not begun */
+        q->cut = q->bytes;
+    }
+    p->next = r->free;
+    r->free = p;
+    return q->parts == 0 && q->cut == q->bytes ? q : NULL;
 }
 
 void reader_submit(struct reader *r, struct read *q)
 {
     q->got = 0;
     q->error = 0;
-    q->tries = 0;
-    q->next = NULL;
+    q->tries = q->drive = q->failed = 0;
+    q->next = q->whole = NULL;
+    q->cut = q->parts = 0;
     q->fd = r->file[q->file].fd;
     if (r->first)
         r->last->next = q;
@@ -126,12 +297,14 @@ void reader_submit(struct reader *r, struct read *q)
 }
 
 /* Is q over? Otherwise it is to be begun again. */
-static bool over(const struct reader *r, struct read *q)
+static bool over(struct reader *r, struct read *q)
 {
     const uint64_t end = r->file[q->file].size;
     const bool brought = q->result > 0;
-    if (brought)
+    if (brought) {
         q->got += (size_t)min_u64((uint64_t)q->result, q->piece_bytes);
+        r->brought[q->drive] += (uint64_t)q->result;
+    }
     if (q->got == q->bytes || (q->result >= 0 && q->at + q->got >= end))
         return true;
     const size_t kept = q->got / READ_ALIGN * READ_ALIGN; /* direct access goes on from there */
@@ -139,7 +312,10 @@ static bool over(const struct reader *r, struct read *q)
     if (brought && q->at + kept > q->piece_at)
         return false;
     if (q->result != -EINTR && q->result != -EAGAIN && ++q->tries == READ_TRIES) {
-        q->error = q->result < 0 ? (int)-q->result : ENODATA;
+        const int error = q->result < 0 ? (int)-q->result : ENODATA;
+        if (move(r, q, error))
+            return false;
+        q->error = error;
         return true;
     }
     return false;
@@ -152,11 +328,14 @@ struct read *reader_next(struct reader *r, bool wait)
         if (!q)
             return NULL;
         r->begun--;
-        if (over(r, q)) {
-            begin_waiting(r);
-            return q;
+        if (!over(r, q)) {
+            begin(r, q);
+            continue;
         }
-        begin(r, q);
+        struct read *const whole = q->whole ? join(r, q) : q;
+        begin_waiting(r);
+        if (whole)
+            return whole;
     }
 }
 
@@ -165,6 +344,5 @@ unsigned reader_in_flight(const struct reader *r) { return r->begun + r->waiting
 int reader_blame(const struct reader *r, const struct read *q, struct err *e)
 {
     return err_set(e, GLIM_EIO, "%s: reading %zu bytes at %" PRIu64 ": %s", r->file[q->file].path,
-                   q->bytes, q->at,
-                   q->error == ENODATA ? "the file is shorter than it was" : strerror(q->error));
+                   q->bytes, q->at, text_of(q->error));
 }

@@ -8,6 +8,13 @@
  * What moves the bytes is an engine: io_uring where the system has it, else a few threads that
  * pread. Tests and simulated drives bring engines of their own.
  *
+ * A file may have copies on other drives. Its reads are then cut where the offset in the file is a
+ * multiple of READ_STRIPE, and each stripe belongs to one copy: stripe i of file f to the one in
+ * whose share of [0, 1) the fraction of (i + 97 f) * 0.618... lies. Neighbours are so spread as
+ * evenly as the shares allow, and a stripe comes from the same drive each time, which may have a
+ * cache. A drive whose read fails for good is left out from then on where another has a copy, and
+ * said so once; its reads are done by the others.
+ *
  *   R1  a read that was submitted comes back exactly once;
  *   R2  until then nobody else touches its bytes;
  *   R3  one that comes back without an error has all its bytes, or all up to the end that the file
@@ -22,7 +29,11 @@
 
 #include "base/err.h"
 
-enum { READ_ALIGN = 4096 };
+enum {
+    READ_ALIGN = 4096,
+    READ_STRIPE = 1 << 20,
+    READ_DRIVES = 8, /* that a file may be on */
+};
 
 struct read { /* the caller's storage */
     uint32_t file; /* of reader_file */
@@ -37,6 +48,9 @@ struct read { /* the caller's storage */
     /* the reader's */
     struct read *next;
     unsigned tries;
+    unsigned drive, failed; /* that reads it; set of those that could not */
+    struct read *whole;     /* of which this is a part; NULL: this is a whole one */
+    size_t cut, parts;      /* bytes that went into parts; parts that are not back */
     /* for engines: the piece that is missing, and how its reading ended */
     int fd;
     uint64_t piece_at;
@@ -52,6 +66,8 @@ struct read_engine {
     /* A read whose piece is over, with its result; NULL: none is yet (waits for one if `wait`). */
     struct read *(*next)(void *self, bool wait);
     void (*close)(void *self);
+    /* NULL: the system's. Simulated drives have a time of their own. */
+    uint64_t (*now_ns)(void *self);
 };
 
 struct reader;
@@ -67,11 +83,28 @@ const char *reader_name(const struct reader *r); /* its engine's */
 
 /* Opens a regular file; its number goes to *file. The same path again gives the same number. */
 int reader_file(struct reader *r, const char *path, uint32_t *file, struct err *e);
+uint64_t reader_bytes(const struct reader *r, uint32_t file); /* when it was opened */
+
+/* From now on `copy`, another file of this reader, serves reads of `file` too, as what `drive` has
+ * of it: 1 .. READ_DRIVES - 1; drive 0 has the files themselves. None may be in flight. That the
+ * bytes are the same is the caller's to know (weights/mirrors.h); GLIM_EINVAL if the sizes
+ * differ. */
+int reader_mirror(struct reader *r, uint32_t file, uint32_t copy, unsigned drive, struct err *e);
+/* What a drive gets of the files that it has, beside the others' weights: its bandwidth. > 0; all
+ * are 1 at first. */
+void reader_share(struct reader *r, unsigned drive, double weight);
+/* Called, from reader_next, with a line on each drive that is left out from now on. */
+typedef void reader_notice_fn(void *ctx, const char *text);
+void reader_on_notice(struct reader *r, reader_notice_fn *fn, void *ctx);
+/* What it has brought since the last reader_mirror. */
+uint64_t reader_drive_bytes(const struct reader *r, unsigned drive);
 
 void reader_submit(struct reader *r, struct read *q);
 /* One that came back; NULL: none yet (none at all, if `wait`). */
 struct read *reader_next(struct reader *r, bool wait);
-unsigned reader_in_flight(const struct reader *r); /* those that wait their turn included */
+/* 0: all that was submitted has come back. Counts parts, and reads that wait their turn. */
+unsigned reader_in_flight(const struct reader *r);
+uint64_t reader_now_ns(const struct reader *r); /* its engine's time */
 
 /* What went wrong with q, in words; returns GLIM_EIO. */
 int reader_blame(const struct reader *r, const struct read *q, struct err *e);
