@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "cli/dirs.h"
 #include "cli/input.h"
 #include "cli/out.h"
 
@@ -26,7 +27,7 @@ struct edit {
 #if GLIM_WITH_EDIT
     EditLine *el;
     History *history;
-    char file[4096]; /* "" = none */
+    char file[USER_PATH_MAX]; /* "" = none */
 #endif
 };
 
@@ -112,29 +113,10 @@ static int read_char(EditLine *el, wchar_t *out)
     return 1;
 }
 
-/* Makes the folders of a path, private to the user; what exists stays. */
-static void make_folders(char *path)
-{
-    for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-        *p = 0;
-        (void)mkdir(path, 0700);
-        *p = '/';
-    }
-}
-
 static void choose_file(struct edit *d)
 {
-    const char *const state = getenv("XDG_STATE_HOME"), *const home = getenv("HOME");
-    int n = 0;
-    if (state && state[0] == '/')
-        n = snprintf(d->file, sizeof d->file, "%s/glim/history", state);
-    else if (home && home[0] == '/')
-        n = snprintf(d->file, sizeof d->file, "%s/.local/state/glim/history", home);
-    if (n <= 0 || (size_t)n >= sizeof d->file) {
-        d->file[0] = 0;
+    if (!user_path(USER_STATE, "history", d->file))
         return;
-    }
-    make_folders(d->file);
     /* libedit writes the file as its umask says: it must exist with the right mode before. */
     const int fd = open(d->file, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || fchmod(fd, 0600) != 0)
