@@ -17,6 +17,7 @@
 
 #include "base/json.h"
 #include "base/jsonscan.h"
+#include "base/links.h"
 #include "base/util.h"
 #include "formats/safetensors.h"
 
@@ -41,37 +42,6 @@ static bool exists(const char *path)
     return stat(path, &st) == 0;
 }
 
-/* Is `path` below `folder`? Both resolved. */
-static bool is_below(const char *path, const char *folder)
-{
-    const size_t n = strlen(folder);
-    return strncmp(path, folder, n) == 0 && (path[n] == '/' || (n > 0 && folder[n - 1] == '/'));
-}
-
-/* A symbolic link in a model folder may lead to a file of the folder or, as in the Hugging Face
- * cache, to ../../blobs; elsewhere it could pass any file of this machine off as weights. On
- * success *target identifies the file that may be opened. */
-static int check_link(const char *folder, const char *path, struct stat *target, struct err *e)
-{
-    char *const real = realpath(path, NULL), *const root = realpath(folder, NULL);
-    struct buf b;
-    buf_init(&b);
-    int rc = root ? join(&b, root, "../../blobs", e) : GLIM_OK;
-    char *const blobs = rc == 0 && root ? realpath(b.data, NULL) : NULL;
-    if (rc == 0 && (!real || !root))
-        rc = err_set(e, GLIM_EIO, "%s: %s", path, strerror(errno));
-    else if (rc == 0 && !is_below(real, root) && !(blobs && is_below(real, blobs)))
-        rc = err_set(e, GLIM_EFORMAT, "%s: is a link to %s, expected one inside the model's folder",
-                     path, real);
-    else if (rc == 0 && stat(real, target) != 0)
-        rc = err_set(e, GLIM_EIO, "%s: %s", real, strerror(errno));
-    buf_deinit(&b);
-    free(blobs);
-    free(root);
-    free(real);
-    return rc;
-}
-
 /* Maps folder/name and adds its tensors. */
 static int add_shard(struct tensorfile *f, const char *folder, const char *name, uint32_t *file,
                      struct err *e)
@@ -85,7 +55,7 @@ static int add_shard(struct tensorfile *f, const char *folder, const char *name,
         rc = err_set(e, GLIM_EIO, "%s: %s", path.data, strerror(errno));
     if (rc == 0 && S_ISLNK(st.st_mode)) {
         link = true;
-        rc = check_link(folder, path.data, &target, e);
+        rc = link_check(folder, path.data, &target, e);
     }
     if (rc == 0)
         rc = tensorfile_add_map(f, path.data, file, e);
