@@ -3,12 +3,15 @@
 # BUILD picks a flavour, each in its own folder: release (default, build/), werror, asan, tsan, hostile, fuzz, arm64.
 #   make BUILD=asan            libglim and glim under AddressSanitizer and UBSan, in build/asan/
 #   make BUILD=arm64           cross-built for AArch64 Linux, in build/arm64/; make check-neon runs its tests in qemu
-# WITH_EDIT=0 builds without libedit (chat then reads plain lines); WITH_URING=0 without liburing (threads read then).
+# WITH_EDIT=0 builds without libedit (chat then reads plain lines); WITH_URING=0 without liburing (threads read then);
+# WITH_SSL=0 without OpenSSL (no glim verify); WITH_CURL=0 without libcurl (no verify --hub).
 
 PREFIX  ?= /usr/local
 BUILD   ?= release
 WITH_EDIT ?= 1
 WITH_URING ?= 1
+WITH_SSL ?= 1
+WITH_CURL ?= 1
 
 VERSION := 0.1.0
 ARCH    := $(shell uname -m)
@@ -52,6 +55,8 @@ else ifeq ($(BUILD),arm64)
   ARCH := aarch64
   WITH_EDIT := 0
   WITH_URING := 0
+  WITH_SSL := 0
+  WITH_CURL := 0
   SYSROOT := build/sysroot-arm64
   FLAGS := $(HARDEN) -Werror -isystem $(SYSROOT)/usr/include
   LDSAN := -L$(SYSROOT)/usr/lib/aarch64-linux-gnu
@@ -67,6 +72,18 @@ ifneq ($(WITH_EDIT),0)
   CLILIBS += -ledit
 else
   CPPFLAGS += -DGLIM_WITH_EDIT=0
+endif
+ifneq ($(WITH_SSL),0)
+  CPPFLAGS += -DGLIM_WITH_SSL=1
+  CLILIBS += -lcrypto
+else
+  CPPFLAGS += -DGLIM_WITH_SSL=0
+endif
+ifneq ($(WITH_CURL),0)
+  CPPFLAGS += -DGLIM_WITH_CURL=1
+  CLILIBS += -lcurl
+else
+  CPPFLAGS += -DGLIM_WITH_CURL=0
 endif
 
 # The reference kernels are plain C loops over independent lanes: -O3 lets the compiler keep lanes in one register.
@@ -131,8 +148,13 @@ $(O)/glim.pc: glim.pc.in
 	@mkdir -p $(@D)
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' $< > $@
 
+OBJECTS_FIRST = $(filter-out %.a,$^) $(filter %.a,$^)
+
 $(O)/tests/%: $(O)/tests/%.o $(TESTUTIL:%.c=$(O)/%.o) $(O)/libglim.a
-	$(CC) $(LDSAN) $(WRAP) $^ -lcmocka $(LIBS) $(LDFLAGS) -o $@
+	$(CC) $(LDSAN) $(WRAP) $(OBJECTS_FIRST) -lcmocka $(LIBS) $(LDFLAGS) -o $@
+
+# Rooms of the program that stand on base/ alone.
+$(O)/tests/unit/test_known $(O)/tests/fuzz/replay_known build/fuzz/tests/fuzz/fuzz_known: $(O)/src/cli/known.o
 
 # A clock of its own.
 $(O)/tests/api/test_drafts_pay: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,now_ns session_look session_catch_up session_draft)
@@ -157,10 +179,10 @@ $(O)/tests/fault/%: $(O)/tests/fault/%.o $(TESTUTIL:%.c=$(O)/%.o) $(O)/libglim.a
 	$(CC) $(LDSAN) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap $^ -lcmocka $(LIBS) $(LDFLAGS) -o $@
 
 $(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(O)/libglim.a
-	$(CC) $(LDSAN) $^ $(LIBS) $(LDFLAGS) -o $@
+	$(CC) $(LDSAN) $(OBJECTS_FIRST) $(LIBS) $(LDFLAGS) -o $@
 
 build/fuzz/tests/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libglim.a
-	clang -fsanitize=fuzzer,address,undefined $^ $(LIBS) $(LDFLAGS) -o $@
+	clang -fsanitize=fuzzer,address,undefined $(OBJECTS_FIRST) $(LIBS) $(LDFLAGS) -o $@
 
 CPPFLAGS_TESTS := -Itests
 $(O)/tests/%.o: CPPFLAGS += $(CPPFLAGS_TESTS)

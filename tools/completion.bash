@@ -19,13 +19,14 @@ _glim_options() {
     ppl) echo "$opens $compute --file -f --special --decode --save-logits --against --json" ;;
     bench) echo "$opens $compute --mtp --prompt -p --tokens -n --depth -d --reps -r --svg --csv --json" ;;
     doctor) echo "$opens --json" ;;
+    verify) echo "--model -m --threads -t --manifest --hub --endpoint --write -w --fresh --json --quiet -q --help -h" ;;
     version) echo "--json --help -h" ;;
     help) echo "--help -h" ;;
     esac
 }
 
 _glim() {
-    local verbs="run chat show plan tokenize detokenize template logits ppl bench doctor version help"
+    local verbs="run chat show plan tokenize detokenize template logits ppl bench doctor verify version help"
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]}
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
@@ -39,7 +40,7 @@ _glim() {
     --isa) mapfile -t COMPREPLY < <(compgen -W "baseline neon avx2 avx512 amx" -- "$word") ;;
     --index-rope) mapfile -t COMPREPLY < <(compgen -W "config interleaved half" -- "$word") ;;
     --expand) mapfile -t COMPREPLY < <(compgen -W "auto off all" -- "$word") ;;
-    -m | --model | --tools | --messages | -o | --out | -f | --file | --save-logits | --against | --svg)
+    -m | --model | --tools | --messages | -o | --out | -f | --file | --save-logits | --against | --svg | --manifest | -w | --write)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         ;;
@@ -50,7 +51,8 @@ _glim() {
             mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$word")
         elif [[ $before == --mtp && $verb != logits ]]; then
             mapfile -t COMPREPLY < <(compgen -W "auto off 1 2 3 4 5" -- "$word")
-        elif [[ $before == --ids ]]; then
+        elif [[ $before == --ids || $verb == verify ]]; then
+            compopt -o filenames
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
         fi
         ;;

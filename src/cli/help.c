@@ -114,6 +114,19 @@ static const struct verb_info verbs[VERB_COUNT] = {
                      "  glim doctor\n"
                      "  glim doctor -m /models/GLM-5.2 --json\n",
                      0},
+    [VERB_VERIFY] = {"verify", "[MODEL]", "are a model's files what was published",
+                     "Reads every file of MODEL (a GGUF file with all parts of its set, or a "
+                     "folder), and compares its SHA-256 with what it should be: as --manifest or "
+                     "--hub says, else as the hub's own download tool left it beside the files; "
+                     "git's SHA-1 for the small files that a repository holds itself. A run that "
+                     "was stopped goes on where it was, file by file. Exit status: 0 all files are "
+                     "as expected, 1 one is not, is missing or cannot be read, 3 none of that, but "
+                     "for some file no sum is known.",
+                     "  glim verify /models/GLM-5.2-FP8\n"
+                     "  glim verify GLM-5.2-Q4_K_M-00001-of-00010.gguf --hub unsloth/GLM-5.2-GGUF\n"
+                     "  glim verify /models/GLM-5.2 --write SHA256SUMS\n"
+                     "  glim verify /models/GLM-5.2 --manifest SHA256SUMS --json\n",
+                     1},
     [VERB_VERSION] = {"version", "", "the program's version", "", "  glim version\n", 0},
     [VERB_HELP] = {"help", "[VERB]", "this list, or the options of a verb", "", "  glim help run\n",
                    1},

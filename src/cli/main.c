@@ -2,7 +2,7 @@
  * into an exit code.
  *
  * 0 all went well, 1 something failed (one line on standard error says what), 2 the command line is
- * wrong, 130 the user pressed Ctrl-C.
+ * wrong, 3 verify had nothing to compare some file with, 130 the user pressed Ctrl-C.
  */
 #include <locale.h>
 #include <string.h>
@@ -17,8 +17,8 @@ static int (*const command[VERB_COUNT])(const struct opts *o) = {
     [VERB_TOKENIZE] = cmd_tokenize, [VERB_DETOKENIZE] = cmd_detokenize,
     [VERB_TEMPLATE] = cmd_template, [VERB_LOGITS] = cmd_logits,
     [VERB_PPL] = cmd_ppl,           [VERB_BENCH] = cmd_bench,
-    [VERB_DOCTOR] = cmd_doctor,     [VERB_VERSION] = cmd_version,
-    [VERB_HELP] = cmd_help,
+    [VERB_DOCTOR] = cmd_doctor,     [VERB_VERIFY] = cmd_verify,
+    [VERB_VERSION] = cmd_version,   [VERB_HELP] = cmd_help,
 };
 
 static int unknown_verb(const char *name)

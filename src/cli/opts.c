@@ -15,7 +15,7 @@ enum {
     DRAFTS = TALK | V(BENCH),
     COMPUTE = TALK | V(LOGITS) | V(PPL) | V(BENCH),
     OPENS = COMPUTE | V(SHOW) | V(PLAN) | V(DOCTOR),
-    NAMES_MODEL = OPENS | V(TOKENIZE) | V(DETOKENIZE) | V(TEMPLATE),
+    NAMES_MODEL = OPENS | V(TOKENIZE) | V(DETOKENIZE) | V(TEMPLATE) | V(VERIFY),
     ALL_VERBS = (1u << VERB_COUNT) - 1,
 };
 
@@ -81,6 +81,17 @@ static const struct opt table[] = {
      "draw the results too: shares of the machine's limits, and time by stage"},
     {"csv", 0, OPT_FLAG, GROUP_VERB, V(BENCH), NULL, 0, 0, AT(csv),
      "one line of comma-separated values a test instead of text"},
+    {"manifest", 0, OPT_TEXT, GROUP_VERB, V(VERIFY), "FILE", 0, 0, AT(manifest),
+     "compare with these sums, as sha256sum writes them, names relative to the model's folder "
+     "[what the hub's download tool left beside the files]"},
+    {"hub", 0, OPT_TEXT, GROUP_VERB, V(VERIFY), "OWNER/NAME[@REVISION]", 0, 0, AT(hub),
+     "compare with the sums of this repository, asked for over the network [no network]"},
+    {"endpoint", 0, OPT_TEXT, GROUP_VERB, V(VERIFY), "URL", 0, 0, AT(endpoint),
+     "the server of --hub [https://huggingface.co]"},
+    {"write", 'w', OPT_TEXT, GROUP_VERB, V(VERIFY), "FILE", 0, 0, AT(write),
+     "write the sums found as a manifest, unless a file is wrong (- = standard output)"},
+    {"fresh", 0, OPT_FLAG, GROUP_VERB, V(VERIFY), NULL, 0, 0, AT(fresh),
+     "read all files, those too that an earlier run has read and that are unchanged"},
 
     /* sampling */
     {"max-tokens", 'n', OPT_INT, GROUP_SAMPLING, TALK, "N", 1, MANY, AT(max_tokens),
@@ -111,6 +122,8 @@ static const struct opt table[] = {
      "a GGUF file (the first of a split set) or a Hugging Face folder [the bundled model]"},
     {"threads", 't', OPT_INT, GROUP_MODEL, OPENS & ~V(BENCH), "N", 1, 4096, AT(threads),
      "compute threads [one a processor]"},
+    {"threads", 't', OPT_INT, GROUP_MODEL, V(VERIFY), "N", 1, 4096, AT(threads),
+     "files to read at a time [one a processor, at most 16]"},
     {"threads", 't', OPT_LIST, GROUP_MODEL, V(BENCH), "N,...", 1, 4096, AT(thread_list),
      "compute threads [one a processor]"},
     {"ctx", 'c', OPT_INT, GROUP_MODEL, COMPUTE | V(PLAN), "N", 1, MANY, AT(ctx),
@@ -154,8 +167,9 @@ static const struct opt table[] = {
 
     /* everywhere */
     {"json", 0, OPT_FLAG, GROUP_GENERAL,
-     V(RUN) | V(SHOW) | V(PLAN) | V(TOKENIZE) | V(PPL) | V(BENCH) | V(DOCTOR) | V(VERSION), NULL, 0,
-     0, AT(json), "one JSON document instead of text"},
+     V(RUN) | V(SHOW) | V(PLAN) | V(TOKENIZE) | V(PPL) | V(BENCH) | V(DOCTOR) | V(VERIFY)
+         | V(VERSION),
+     NULL, 0, 0, AT(json), "one JSON document instead of text"},
     {"quiet", 'q', OPT_FLAG, GROUP_GENERAL, NAMES_MODEL, NULL, 0, 0, AT(quiet),
      "no progress and no statistics"},
     {"help", 'h', OPT_FLAG, GROUP_GENERAL, ALL_VERBS, NULL, 0, 0, AT(help), "this text"},

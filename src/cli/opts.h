@@ -27,6 +27,7 @@ enum verb {
     VERB_PPL,
     VERB_BENCH,
     VERB_DOCTOR,
+    VERB_VERIFY,
     VERB_VERSION,
     VERB_HELP,
     VERB_COUNT
@@ -90,6 +91,8 @@ struct opts {
     struct opt_list prompt_tok, decode_tok, depth_tok, thread_list;
     bool csv;
     const char *svg;
+    const char *manifest, *hub, *endpoint, *write;
+    bool fresh;
     /* what follows the options; borrowed from argv */
     const char *const *arg;
     int args;

@@ -17,7 +17,13 @@
 #include "base/err.h"
 #include "glim.h"
 
-enum exit_code { EXIT_OK = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+enum exit_code {
+    EXIT_OK = 0,
+    EXIT_FAIL = 1,
+    EXIT_USAGE = 2,
+    EXIT_UNCOMPARED = 3, /* verify: for some file no sum is known */
+    EXIT_INTERRUPTED = 130
+};
 
 /* Opens descriptors 0 to 2 where the caller closed them, finds out about terminals; call first. */
 void out_init(void);

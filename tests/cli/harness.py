@@ -12,11 +12,12 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 GLIM = os.path.abspath(os.environ.get("GLIM", os.path.join(ROOT, "build", "glim")))
 MODEL = os.environ.get("GLIM_TEST_MODEL")  # of the tests, not of the program
-VERBS = "run chat show plan tokenize detokenize template logits ppl bench doctor version help".split()
+VERBS = "run chat show plan tokenize detokenize template logits ppl bench doctor verify version help".split()
 TESTS = []
 TMP = tempfile.mkdtemp(prefix="glim-cli-")
 os.environ["XDG_STATE_HOME"] = os.path.join(TMP, "state")
-for name in ("NO_COLOR",):
+os.environ["XDG_CACHE_HOME"] = os.path.join(TMP, "cache")
+for name in ("NO_COLOR", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
     os.environ.pop(name, None)
 
 
