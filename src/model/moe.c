@@ -261,6 +261,14 @@ static int run_experts(struct forward *f, const struct layer *l, struct err *e)
     return GLIM_OK;
 }
 
+/* How many rows use each of the items. */
+static void count_uses(struct forward *f, uint64_t layer)
+{
+    uses_visit(&f->experts->uses, layer, f->T);
+    for (size_t i = 0; i < f->items; i++)
+        uses_add(&f->experts->uses, layer, f->wanted[i], f->item[i].count);
+}
+
 void moe_run(struct forward *f, const struct layer *l)
 {
     const struct model_config *const c = &f->m->cfg;
@@ -272,6 +280,8 @@ void moe_run(struct forward *f, const struct layer *l)
     stages_enter(f->stages, STAGE_EXPERTS);
     if (!c->shared_experts)
         memset(f->y, 0, f->T * c->hidden * sizeof *f->y);
+    if (f->experts->streamed)
+        count_uses(f, l->moe_layer);
     experts_begin(f->experts, l->moe_layer, f->wanted, f->items);
     const int rc = run_experts(f, l, &f->failure);
     experts_end(f->experts);

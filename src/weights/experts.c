@@ -13,13 +13,14 @@ int experts_init(struct experts *x, uint64_t layers, uint64_t per_layer, struct 
     uint64_t n;
     if (!mul_u64(layers, per_layer, &n) || !(x->table = mem_zalloc(n, sizeof *x->table)))
         return err_nomem(e, "table of experts", layers * per_layer * sizeof *x->table);
-    return GLIM_OK;
+    return uses_init(&x->uses, layers, per_layer, e);
 }
 
 void experts_deinit(struct experts *x)
 {
     assert(x->leased == 0);
     store_close(x->store);
+    uses_deinit(&x->uses);
     free(x->table);
     *x = (struct experts){0};
 }

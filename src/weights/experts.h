@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "kernels/kernels.h"
+#include "weights/uses.h"
 
 struct expert {
     struct matrix gate, up; /* [F, D] */
@@ -28,6 +29,7 @@ struct experts {
     bool streamed;        /* there is a store, or will be */
     uint64_t leased;      /* now */
     uint64_t acquired;    /* since opening: statistics */
+    struct uses uses;     /* of streamed ones, as the forward pass counts them */
     /* the visit */
     const uint32_t *wanted; /* [n] */
     uint64_t layer;

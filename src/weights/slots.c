@@ -9,7 +9,9 @@
 
 #define NONE UINT32_MAX
 /* Experts of one shape differ by a page or two, as their places in the file have it: one class. */
-enum { USE_MAX = 15, SLOT_GRAIN = 1 << 16 };
+enum { SLOT_GRAIN = 1 << 16 };
+/* Slots that are compared for the least score. */
+enum { LOOK = 32 };
 
 /* ---- opening ---- */
 
@@ -140,24 +142,28 @@ void slots_empty(struct slots *s, struct slot *x)
     s->slot_of[x->key] = NONE;
     x->state = SLOT_EMPTY;
     x->error = 0;
-    x->use = 0;
     class_of(s, x->key)->empty++;
 }
 
-void slots_use(struct slot *x) { x->use = (uint8_t)min_u64(x->use + 1u, USE_MAX); }
-
 static bool may_go(const struct slot *x) { return x->state == SLOT_READY && !x->wanted; }
 
-/* A slot to empty: the one used least and longest ago, as the hand finds it. */
-static struct slot *find_oldest(struct slots *s, struct slot_class *c)
+/* A slot to empty: the one used least of the next few from the hand on. */
+static struct slot *find_least_used(struct slots *s, struct slot_class *c)
 {
-    for (uint64_t step = 0; step < (uint64_t)c->n * (USE_MAX + 1); step++) {
+    struct slot *least = NULL;
+    double low = 0;
+    for (uint32_t step = 0, seen = 0; step < c->n && seen < LOOK; step++) {
         struct slot *const x = &s->slot[c->first + c->hand];
         c->hand = (c->hand + 1) % c->n;
-        if (may_go(x) && x->use-- == 0)
-            return x;
+        if (!may_go(x))
+            continue;
+        const double score = uses_score(&s->experts->uses, x->key);
+        if (seen++ == 0 || score < low) {
+            least = x;
+            low = score;
+        }
     }
-    return NULL;
+    return least;
 }
 
 /* One of those right behind the hand, which stays: a few slots that are filled again and again. */
@@ -189,7 +195,7 @@ struct slot *slots_free(struct slots *s, uint32_t key, bool recent)
     struct slot *x = slots_unused(s, key);
     if (x)
         return x;
-    x = recent ? find_newest(s, c) : find_oldest(s, c);
+    x = recent ? find_newest(s, c) : find_least_used(s, c);
     if (x)
         slots_empty(s, x);
     return x;

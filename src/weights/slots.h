@@ -4,8 +4,8 @@
  *   ST1  a slot holds one expert, being read or ready, or nothing;
  *   ST3  an expert stands in at most one slot.
  *
- * The clock: each visit that hands out an expert adds one to its slot's use, up to USE_MAX; the
- * hand takes one off each slot that it passes, and empties the first that has none left.
+ * A hand goes round the slots: of the next few that may go, it empties the one whose expert has the
+ * lowest score of use (uses.h).
  */
 #ifndef GLIM_WEIGHTS_SLOTS_H
 #define GLIM_WEIGHTS_SLOTS_H
@@ -22,9 +22,8 @@ enum slot_state { SLOT_EMPTY, SLOT_READING, SLOT_READY };
 struct slot {
     enum slot_state state;
     uint32_t key;         /* layer * per_layer + expert */
-    bool wanted;          /* stays, whatever the clock says */
+    bool wanted;          /* stays, whoever else needs a slot */
     bool fresh;           /* the store's: filled by the visit and not released */
-    uint8_t use;
     uint8_t *memory;
     struct expert expert; /* where it is when ready */
     struct read read[SLOT_PIECES];
@@ -63,13 +62,12 @@ void slots_deinit(struct slots *s);
 struct slot *slots_find(const struct slots *s, uint32_t key);
 /* An empty slot for that expert; NULL: there is none. */
 struct slot *slots_unused(struct slots *s, uint32_t key);
-/* The same, emptied if need be: what was used least and longest ago or, if
+/* The same, emptied if need be: as the hand finds it or, if
  * `recent`, what stands right behind the hand. NULL: all are wanted or being read. */
 struct slot *slots_free(struct slots *s, uint32_t key, bool recent);
 /* The slot is that expert's now, to be read by those windows; `to` of each goes from x->memory. */
 void slots_take(struct slots *s, struct slot *x, uint32_t key, struct window *window,
                 size_t *windows);
 void slots_empty(struct slots *s, struct slot *x);
-void slots_use(struct slot *x); /* once more */
 
 #endif

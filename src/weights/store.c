@@ -165,7 +165,6 @@ static size_t hand_out(struct store *s, uint32_t *place, const struct expert **l
         if (!x || x->state != SLOT_READY)
             continue;
         v->over[i] = true;
-        slots_use(x);
         place[n] = (uint32_t)i;
         lease[n++] = &x->expert;
     }

@@ -71,6 +71,9 @@ static size_t visit(struct fixture *f, uint64_t layer, const uint32_t *want, siz
     size_t given = 0, now = 0;
     bool seen[EXPERTS_MAX] = {false}, wait = false;
     e->code = 0;
+    uses_visit(&experts(f)->uses, layer, 1);
+    for (size_t i = 0; i < n; i++)
+        uses_add(&experts(f)->uses, layer, want[i], 1);
     store_begin(f->store, layer, want, n);
     do {
         if (store_next(f->store, wait, place, lease, &now, e) != 0)
@@ -150,6 +153,28 @@ static void test_hits(void **state)
     close_fixture(&f);
 }
 
+/* More experts a round than there is room for, so that an order by age finds none of them again:
+ * the two that every round uses stay all the same. */
+static void test_used_most(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct err e;
+    struct store_counts before, after;
+    open_fixture(&f, models[2], 4);
+    for (uint32_t round = 0; round < 100; round++) {
+        if (round == 50)
+            store_count(f.store, &before);
+        for (uint32_t i = 0; i < 6; i++) {
+            const uint32_t want = i < 2 ? i : 2 + (4 * round + i) % 12;
+            assert_int_equal(visit(&f, 0, &want, 1, &e), 1);
+        }
+    }
+    store_count(f.store, &after);
+    assert_int_equal(after.hits - before.hits, 2 * 50);
+    close_fixture(&f);
+}
+
 /* All layers in turn, whole, again and again: most of what there is room for stays. */
 static void test_bulk(void **state)
 {
@@ -200,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_visits),
         cmocka_unit_test(test_hits),
+        cmocka_unit_test(test_used_most),
         cmocka_unit_test(test_bulk),
         cmocka_unit_test(test_failures),
     };
