@@ -1,4 +1,4 @@
-# glim: make | demo | test | check-long | check-neon | fuzz | bench | bench-quality | bench-onednn | bench-mtp | style | install DESTDIR= PREFIX= | clean
+# glim: make | demo | test | check-long | check-neon | fuzz | bench | bench-quality | bench-onednn | bench-mtp | bench-usage | style | install DESTDIR= PREFIX= | clean
 #
 # BUILD picks a flavour, each in its own folder: release (default, build/), werror, asan, tsan, hostile, fuzz, arm64.
 #   make BUILD=asan            libglim and glim under AddressSanitizer and UBSan, in build/asan/
@@ -246,6 +246,15 @@ $(O)/bench/mtp: $(O)/bench/mtp.o $(O)/libglim.a
 bench-mtp:
 	@bench/mtp-run
 
+# Which experts stay in a memory that holds some of them.
+$(patsubst %,$(O)/bench/%.o,usage usage_sim): CPPFLAGS += $(CPPFLAGS_TESTS)
+
+$(O)/bench/usage: $(O)/bench/usage.o $(O)/bench/usage_sim.o $(O)/libglim.a
+	$(CC) -Wl,--wrap=experts_begin $^ $(LIBS) $(LDFLAGS) -o $@
+
+bench-usage: $(O)/bench/usage
+	@$(O)/bench/usage >bench/results/usage.csv
+
 style:
 	@tools/check-layers
 	@tools/check-style
@@ -268,5 +277,5 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all tests fuzzers setup setup-long setup-neon demo test check-long check-neon fuzz bench bench-quality bench-onednn bench-mtp style install clean
+.PHONY: all tests fuzzers setup setup-long setup-neon demo test check-long check-neon fuzz bench bench-quality bench-onednn bench-mtp bench-usage style install clean
 .SECONDARY:
