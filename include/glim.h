@@ -98,7 +98,19 @@ struct glim_model_options {
      * does not fit is read from the files again and again: routed experts. Decided when the first
      * session is made, whose cache counts. */
     uint64_t ram_bytes;
+    /* Folders on other drives with copies of the model's files, all or some, under the same names:
+     * what is not mapped is then read from all drives at once, from each as much as its measured
+     * bandwidth says. [mirrors], at most GLIM_MIRRORS_MAX; copied. They are looked at when the
+     * first session is made, which fails if one of them has none of the files, or a copy of another
+     * size or with other bytes in its header or some pages. Later one that cannot be read is left
+     * out, with a notice. */
+    const char *const *mirror;
+    size_t mirrors;
+    /* Called with one line when something goes on, but not as it was asked for; may be NULL. */
+    void (*notice)(void *ctx, const char *text);
+    void *notice_ctx;
 };
+enum { GLIM_MIRRORS_MAX = 7 };
 #define GLIM_MODEL_OPTIONS_INIT {.size = sizeof(struct glim_model_options)}
 
 /* path: a GGUF file (the first of a split set) or a Hugging Face folder. Reads the headers only:
@@ -409,12 +421,53 @@ struct glim_streaming {
     uint64_t wanted, hits;     /* experts that steps have asked for; that were in memory */
     uint64_t read_bytes;       /* from the files */
     uint64_t wait_ns;          /* in which a step had nothing to compute but what was being read */
+    /* From each drive, always-on weights included: the model's own, then options.mirror. */
+    uint64_t drive_bytes[1 + GLIM_MIRRORS_MAX];
 };
 GLIM_API void glim_model_streaming(const glim_model *m, struct glim_streaming *out);
 
 /* What the drive gives for a second of reads as streaming makes them: experts at random, as many at
  * once, into the same memory, which forgets what it held. GLIM_EINVAL if nothing is streamed. */
 GLIM_API int glim_model_drive(glim_model *m, double *gb_s, struct glim_error *e);
+
+/* ---- mirrors ---- */
+
+/* A folder with copies of a model's files, for options.mirror. Of the files only those are copied
+ * that hold weights: info.files, numbered from 0. */
+struct glim_mirror_file {
+    const char *path;       /* the model's own; borrowed from the model */
+    uint64_t bytes;
+    bool there;             /* the folder has it: of the same size, and equal where it was looked */
+    uint64_t part_bytes;    /* of a copy that is not finished */
+};
+/* Looks at the sizes, the header and some pages. GLIM_EFORMAT if what is there differs, with the
+ * sizes or the offset. */
+GLIM_API int glim_mirror_file(const glim_model *m, const char *dir, size_t i,
+                              struct glim_mirror_file *out, struct glim_error *e);
+
+/* Called with bytes of a file; return nonzero to stop. */
+typedef int glim_mirror_progress_fn(void *ctx, uint64_t done, uint64_t total);
+
+/* Copies file i, or the rest of it if an earlier call was interrupted. GLIM_EIO if anything of that
+ * name is there, GLIM_ELIMIT if the drive has no room for it. progress may be NULL. */
+GLIM_API int glim_mirror_stage(const glim_model *m, const char *dir, size_t i,
+                               glim_mirror_progress_fn *progress, void *ctx, struct glim_error *e);
+/* Compares all of file i, if the folder has it. GLIM_EFORMAT with the first offset where they
+ * differ. */
+GLIM_API int glim_mirror_verify(const glim_model *m, const char *dir, size_t i,
+                                glim_mirror_progress_fn *progress, void *ctx,
+                                struct glim_mirror_file *out, struct glim_error *e);
+
+struct glim_drive {
+    uint64_t free_bytes;
+    uint64_t device; /* equal numbers: the same file system */
+    double gb_s;     /* of scattered reads of 1 MiB, 16 at once; 0 = not measured */
+};
+/* The drive of a folder, or the model's own for NULL. measure: how fast it is, by reading the
+ * largest copy that is there for up to half a second, or a file of 64 MiB without a name that is
+ * written for it. */
+GLIM_API int glim_mirror_drive(const glim_model *m, const char *dir, bool measure,
+                               struct glim_drive *out, struct glim_error *e);
 
 /* ---- time ---- */
 

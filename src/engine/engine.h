@@ -52,6 +52,11 @@ struct glim_model {
     struct resident resident;
     void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total);
     void *progress_ctx;
+    void (*notice)(void *ctx, const char *text);
+    void *notice_ctx;
+    char *mirror[GLIM_MIRRORS_MAX]; /* folders */
+    size_t mirrors;
+    struct reader *reader;          /* borrowed from the store of experts; NULL: all is mapped */
 };
 
 /* Decode rows that were computed ahead of the timeline: row i is what comes of token[i] at position
@@ -107,6 +112,12 @@ struct placement_session {
     bool mtp;
 };
 int placement_make(struct glim_model *m, const struct placement_session *s, struct err *e);
+
+/* model_api.c: to the caller's `notice`, if there is one. */
+void model_notice(void *m, const char *text);
+
+/* mirror_api.c: makes copies on other drives serve a reader of the model's files. */
+int mirrors_attach(struct glim_model *m, struct reader *r, struct err *e);
 
 /* session.c, for generate.c and speculate.c */
 

@@ -117,6 +117,27 @@ static int check_values(const struct glim_model *m, struct err *e)
                : GLIM_OK;
 }
 
+void model_notice(void *model, const char *text)
+{
+    const struct glim_model *const m = model;
+    if (m->notice)
+        m->notice(m->notice_ctx, text);
+}
+
+static int keep_mirrors(struct glim_model *m, const struct glim_model_options *o, struct err *e)
+{
+    if (o->mirrors > GLIM_MIRRORS_MAX)
+        return err_set(e, GLIM_EINVAL, "mirrors: %zu, expected at most %d", o->mirrors,
+                       GLIM_MIRRORS_MAX);
+    for (; m->mirrors < o->mirrors; m->mirrors++) {
+        const char *const dir = o->mirror[m->mirrors];
+        m->mirror[m->mirrors] = strdup(dir);
+        if (!m->mirror[m->mirrors])
+            return err_nomem(e, "path", strlen(dir));
+    }
+    return GLIM_OK;
+}
+
 static int open_parts(struct glim_model *m, const char *path, const struct glim_model_options *o,
                       struct err *e)
 {
@@ -130,9 +151,13 @@ static int open_parts(struct glim_model *m, const char *path, const struct glim_
     m->ram_bytes = o->ram_bytes;
     m->progress = o->progress;
     m->progress_ctx = o->progress_ctx;
+    m->notice = o->notice;
+    m->notice_ctx = o->notice_ctx;
     m->path = strdup(path);
     if (!m->path)
         return err_nomem(e, "path", strlen(path));
+    if (keep_mirrors(m, o, e) != 0)
+        return e->code;
     const struct model_knobs knobs = knobs_of(&o->knobs);
     if (check_knobs(&o->knobs, e) != 0 || weights_open(&m->weights, path, e) != 0)
         return e->code;
@@ -178,6 +203,8 @@ void glim_model_close(glim_model *m)
     resident_free(&m->resident);
     weights_close(&m->weights);
     free(m->path);
+    for (size_t i = 0; i < m->mirrors; i++)
+        free(m->mirror[i]);
     free(m);
 }
 

@@ -68,14 +68,17 @@ static int stream(struct glim_model *m, struct parts *p, struct err *e)
     struct reader *reader;
     if (reader_open(&reader, READS, e) != 0)
         return e->code;
-    if (windows_open_files(&m->weights, reader, e) != 0
+    if (windows_open_files(&m->weights, reader, e) != 0 || mirrors_attach(m, reader, e) != 0
         || resident_load(&m->resident, &m->weights, reader, p->always, p->n, on_progress, m, e)
                != 0) {
         reader_close(reader);
         return e->code;
     }
     const uint64_t room = p->budget - p->always_bytes - p->session_bytes;
-    return store_open(&m->model.experts.store, &m->weights, &m->model.experts, room, reader, e);
+    const int rc =
+        store_open(&m->model.experts.store, &m->weights, &m->model.experts, room, reader, e);
+    m->reader = rc == 0 ? reader : NULL;
+    return rc;
 }
 
 /* The largest of any layer. */
@@ -99,6 +102,8 @@ int placement_make(struct glim_model *m, const struct placement_session *s, stru
     const uint64_t mapped = forward_plan(&m->model, s->rows, s->context, pool_threads(m->pool));
     if (all_weights(m) + cache + rest + mapped <= p.budget) {
         m->placed = true;
+        if (m->mirrors)
+            model_notice(m, "mirrors are not used: all of the model fits into memory");
         return GLIM_OK;
     }
     m->model.experts.streamed = true;

@@ -22,6 +22,8 @@ void glim_model_streaming(const glim_model *m, struct glim_streaming *out)
         .read_bytes = c.bytes,
         .wait_ns = c.wait_ns,
     };
+    for (unsigned d = 0; d <= m->mirrors; d++)
+        out->drive_bytes[d] = reader_drive_bytes(m->reader, d);
 }
 
 int glim_model_drive(glim_model *m, double *gb_s, struct glim_error *err)
