@@ -5,7 +5,7 @@ _glim_options() {
         --repeat-penalty --presence-penalty --frequency-penalty --seed -s"
     local opens="--model -m --threads -t --no-pin --isa --quiet -q --help -h"
     local cache="--ctx -c --ram --kv --kv-index"
-    local compute="$cache --chunk --latent-eps --index-norm-eps --index-rope --index-hadamard --index-always
+    local compute="$cache --chunk --mirror --latent-eps --index-norm-eps --index-rope --index-hadamard --index-always
         --mtp-prenorm --moe-by-expert --expand"
     case $1 in
     run) echo "$talk $opens $compute --mtp --tools --messages --raw --ids --print-ids --stop --ignore-eos --json" ;;
@@ -20,13 +20,14 @@ _glim_options() {
     bench) echo "$opens $compute --mtp --prompt -p --tokens -n --depth -d --reps -r --svg --csv --json" ;;
     doctor) echo "$opens --json" ;;
     verify) echo "--model -m --threads -t --manifest --hub --endpoint --write -w --fresh --json --quiet -q --help -h" ;;
+    mirror) echo "--json --quiet -q --help -h" ;;
     version) echo "--json --help -h" ;;
     help) echo "--help -h" ;;
     esac
 }
 
 _glim() {
-    local verbs="run chat show plan tokenize detokenize template logits ppl bench doctor verify version help"
+    local verbs="run chat show plan tokenize detokenize template logits ppl bench doctor verify mirror version help"
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]}
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
@@ -51,7 +52,12 @@ _glim() {
             mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$word")
         elif [[ $before == --mtp && $verb != logits ]]; then
             mapfile -t COMPREPLY < <(compgen -W "auto off 1 2 3 4 5" -- "$word")
-        elif [[ $before == --ids || $verb == verify ]]; then
+        elif [[ $before == --mirror || ($verb == mirror && $COMP_CWORD -gt 3) ]]; then
+            compopt -o filenames
+            mapfile -t COMPREPLY < <(compgen -d -- "$word")
+        elif [[ $verb == mirror && $COMP_CWORD -eq 2 ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "plan stage verify" -- "$word")
+        elif [[ $before == --ids || $verb == verify || $verb == mirror ]]; then
             compopt -o filenames
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
         fi

@@ -16,6 +16,7 @@ int cmd_ppl(const struct opts *o);
 int cmd_bench(const struct opts *o);
 int cmd_doctor(const struct opts *o);
 int cmd_verify(const struct opts *o);
+int cmd_mirror(const struct opts *o);
 int cmd_version(const struct opts *o);
 int cmd_help(const struct opts *o); /* in main.c */
 

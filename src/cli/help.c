@@ -127,6 +127,19 @@ static const struct verb_info verbs[VERB_COUNT] = {
                      "  glim verify /models/GLM-5.2 --write SHA256SUMS\n"
                      "  glim verify /models/GLM-5.2 --manifest SHA256SUMS --json\n",
                      1},
+    [VERB_MIRROR] =
+        {"mirror", "plan|stage|verify MODEL DIR...",
+         "copies of a model on other drives, to read from all at once",
+         "plan: what would be copied to each folder, what room its drive has, how fast it reads, "
+         "and what all drives together give against the first. stage: copies to one folder what "
+         "is missing there, goes on where an earlier run was interrupted, and overwrites nothing. "
+         "verify: compares every byte. A folder is then given to the verbs that compute as "
+         "--mirror DIR. A drive without a copy is measured with a file of 64 MiB that is gone "
+         "afterwards.",
+         "  glim mirror plan /models/GLM-5.2.gguf /mnt/b /mnt/c\n"
+         "  glim mirror stage /models/GLM-5.2.gguf /mnt/b\n"
+         "  glim run -m /models/GLM-5.2.gguf --ram 20G --mirror /mnt/b \"...\"\n",
+         9},
     [VERB_VERSION] = {"version", "", "the program's version", "", "  glim version\n", 0},
     [VERB_HELP] = {"help", "[VERB]", "this list, or the options of a verb", "", "  glim help run\n",
                    1},

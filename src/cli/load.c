@@ -59,6 +59,12 @@ static void on_progress(void *ctx, const char *what, uint64_t done, uint64_t tot
     progress_show(what, done, total);
 }
 
+static void on_notice(void *ctx, const char *text)
+{
+    (void)ctx;
+    say_notice("%s", text);
+}
+
 static void set_knobs(struct glim_knobs *k, const struct opts *o)
 {
     k->latent_eps = isnan(o->latent_eps) ? 0 : o->latent_eps;
@@ -84,7 +90,10 @@ int model_open(const struct opts *o, glim_model **out, struct glim_error *e)
     mo.unpinned = o->unpinned;
     mo.isa = o->isa;
     mo.ram_bytes = o->ram_bytes;
+    mo.mirror = o->mirror.v;
+    mo.mirrors = o->mirror.n;
     mo.progress = on_progress;
+    mo.notice = on_notice;
     set_knobs(&mo.knobs, o);
     rc = glim_model_open(out, path, &mo, e);
     progress_end();

@@ -18,7 +18,8 @@ static int (*const command[VERB_COUNT])(const struct opts *o) = {
     [VERB_TEMPLATE] = cmd_template, [VERB_LOGITS] = cmd_logits,
     [VERB_PPL] = cmd_ppl,           [VERB_BENCH] = cmd_bench,
     [VERB_DOCTOR] = cmd_doctor,     [VERB_VERIFY] = cmd_verify,
-    [VERB_VERSION] = cmd_version,   [VERB_HELP] = cmd_help,
+    [VERB_MIRROR] = cmd_mirror,     [VERB_VERSION] = cmd_version,
+    [VERB_HELP] = cmd_help,
 };
 
 static int unknown_verb(const char *name)

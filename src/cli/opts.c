@@ -132,6 +132,9 @@ static const struct opt table[] = {
     {"ram", 0, OPT_SIZE, GROUP_MODEL, COMPUTE | V(PLAN), "SIZE", 1, 1e18, AT(ram_bytes),
      "memory for weights, cache and work, as 20G or 512M, powers of 1024; experts that do not fit "
      "are read from disk when needed [what is available, less a reserve]"},
+    {"mirror", 0, OPT_TEXTS, GROUP_MODEL, COMPUTE, "DIR", 0, 0, AT(mirror),
+     "copies of the model's files on another drive (glim mirror): experts are read from all drives "
+     "at once; may be given several times"},
     {"kv", 0, OPT_CHOICE, GROUP_MODEL, COMPUTE | V(PLAN), "f16|bf16|f32|q8", 0, 0, AT(kv),
      "type of the cache; q8 keeps 16 bits where a position is in it [f16]"},
     {"kv-index", 0, OPT_CHOICE, GROUP_MODEL, COMPUTE | V(PLAN), "auto|i8|f16", 0, 0, AT(kv_index),
@@ -168,9 +171,9 @@ static const struct opt table[] = {
     /* everywhere */
     {"json", 0, OPT_FLAG, GROUP_GENERAL,
      V(RUN) | V(SHOW) | V(PLAN) | V(TOKENIZE) | V(PPL) | V(BENCH) | V(DOCTOR) | V(VERIFY)
-         | V(VERSION),
+         | V(MIRROR) | V(VERSION),
      NULL, 0, 0, AT(json), "one JSON document instead of text"},
-    {"quiet", 'q', OPT_FLAG, GROUP_GENERAL, NAMES_MODEL, NULL, 0, 0, AT(quiet),
+    {"quiet", 'q', OPT_FLAG, GROUP_GENERAL, NAMES_MODEL | V(MIRROR), NULL, 0, 0, AT(quiet),
      "no progress and no statistics"},
     {"help", 'h', OPT_FLAG, GROUP_GENERAL, ALL_VERBS, NULL, 0, 0, AT(help), "this text"},
 };
@@ -383,6 +386,17 @@ static int set_text(void *field, const struct opt *p, const char *value, struct 
     return GLIM_OK;
 }
 
+static int set_texts(void *field, const struct opt *p, const char *value, struct err *e)
+{
+    struct opt_texts *const t = field;
+    if (!*value)
+        return bad_value(p, value, p->arg, e);
+    if (t->n == OPT_TEXTS_MAX)
+        return err_set(e, GLIM_EINVAL, "--%s: given more than %d times", p->name, OPT_TEXTS_MAX);
+    t->v[t->n++] = value;
+    return GLIM_OK;
+}
+
 static int set_value(struct opts *o, const struct opt *p, const char *value, struct err *e)
 {
     void *const field = (char *)o + p->offset;
@@ -393,6 +407,7 @@ static int set_value(struct opts *o, const struct opt *p, const char *value, str
     case OPT_REAL: return set_real(field, p, value, e);
     case OPT_CHOICE: return set_choice(field, p, value, e);
     case OPT_TEXT: return set_text(field, p, value, e);
+    case OPT_TEXTS: return set_texts(field, p, value, e);
     case OPT_FLAG: break;
     }
     *(bool *)field = true;

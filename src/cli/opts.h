@@ -28,6 +28,7 @@ enum verb {
     VERB_BENCH,
     VERB_DOCTOR,
     VERB_VERIFY,
+    VERB_MIRROR,
     VERB_VERSION,
     VERB_HELP,
     VERB_COUNT
@@ -57,6 +58,13 @@ enum { OPT_LIST_MAX = 32 };
 struct opt_list {
     size_t n;
     uint64_t v[OPT_LIST_MAX];
+};
+
+/* The values of an option that may be given several times. */
+enum { OPT_TEXTS_MAX = 7 };
+struct opt_texts {
+    size_t n;
+    const char *v[OPT_TEXTS_MAX];
 };
 
 struct opts {
@@ -89,6 +97,7 @@ struct opts {
     double ram_gb_s, disk_gb_s;
     uint64_t ram_bytes, sessions, reps;
     struct opt_list prompt_tok, decode_tok, depth_tok, thread_list;
+    struct opt_texts mirror;
     bool csv;
     const char *svg;
     const char *manifest, *hub, *endpoint, *write;
@@ -107,7 +116,8 @@ void help_verb(enum verb v);
 void help_all(void);
 
 /* For help and tests: the table itself. */
-enum opt_kind { OPT_FLAG, OPT_INT, OPT_LIST, OPT_REAL, OPT_SIZE, OPT_TEXT, OPT_CHOICE };
+enum opt_kind { OPT_FLAG, OPT_INT, OPT_LIST, OPT_REAL, OPT_SIZE, OPT_TEXT, OPT_TEXTS,
+                OPT_CHOICE };
 enum opt_group {
     GROUP_VERB,
     GROUP_SAMPLING,

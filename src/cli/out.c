@@ -93,6 +93,14 @@ int fail(const char *fmt, ...)
     return EXIT_FAIL;
 }
 
+void say_notice(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    say(fmt, ap);
+    va_end(ap);
+}
+
 int usage_error(const char *fmt, ...)
 {
     va_list ap;

@@ -41,6 +41,8 @@ bool out_has_colour(
 int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int usage_error(const char *fmt, ...)
     __attribute__((format(printf, 1, 2))); /* returns EXIT_USAGE */
+/* "glim: text" on standard error, where the work goes on. */
+void say_notice(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The library's word; EXIT_INTERRUPTED and silence if Ctrl-C was the reason. */
 int fail_glim(const struct glim_error *e);
 int fail_err(const struct err *e);
