@@ -23,7 +23,7 @@ struct bench_row {
     struct glim_usage usage;   /* BENCH_DRAFTS: of the last repetition */
     struct glim_streaming disk; /* wanted, hits, read_bytes, wait_ns: of all repetitions */
     double drive_gb_s;          /* 0: nothing is streamed */
-    /* the machine's limits for so many threads, measured after their tests */
+    /* the machine's limits for so many threads */
     double read_bandwidth_gb_s, peak_flop_s;
 };
 
@@ -32,6 +32,7 @@ struct bench {
     glim_model *model;                 /* of the last thread count */
     glim_session *session, *drafting;  /* drafting: NULL = no drafts */
     uint64_t on_timeline;              /* tokens of `token` that both hold */
+    double memory_gb_s;                /* read by its threads */
     int32_t *token;                    /* [longest timeline] random, the same for every test */
     struct bench_row *row;
     size_t rows, done;

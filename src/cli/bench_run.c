@@ -4,7 +4,8 @@
  * at temperature 1 and does not stop at the model's end of answer. Drafts, where --mtp allows them,
  * have a session of their own, so that neither pays for the other; the tokens are the same. Each
  * test runs once before it is timed, which brings its weights into memory. The machine's limits are
- * measured with the same threads right after their tests.
+ * measured with the same threads right after their tests, but its memory's before there are
+ * sessions: they fill what --ram gives, and that takes a block of its own.
  */
 #include <stdlib.h>
 
@@ -194,6 +195,14 @@ static void close_model(struct bench *b)
     b->on_timeline = 0;
 }
 
+static int measure_memory(struct bench *b, struct glim_error *ge)
+{
+    struct err e;
+    progress_note("the machine's memory");
+    const int rc = bandwidth_measure(glim_model_info(b->model)->threads, &b->memory_gb_s, &e);
+    return rc == GLIM_OK ? GLIM_OK : glim_error_set(ge, e.code, "%s", e.text);
+}
+
 /* threads: 0 = the library's choice */
 static int open_model(struct bench *b, uint64_t threads, struct glim_error *e)
 {
@@ -203,6 +212,8 @@ static int open_model(struct bench *b, uint64_t threads, struct glim_error *e)
     close_model(b);
     o.threads = threads;
     int rc = model_open(&o, &b->model, e);
+    if (rc == GLIM_OK)
+        rc = measure_memory(b, e);
     if (rc == GLIM_OK && model_drafts(&o, b->model) && most_of(&o.decode_tok))
         rc = model_session(&o, b->model, context, &b->drafting, e);
     o.drafts = DRAFTS_OFF;
@@ -223,19 +234,16 @@ static int make_tokens(struct bench *b, struct glim_error *e)
     return GLIM_OK;
 }
 
-static int measure_limits(struct bench *b, size_t first, struct glim_error *ge)
+static int measure_limits(struct bench *b, size_t first, struct glim_error *e)
 {
-    struct err e;
-    double gb_s = 0, drive = 0;
+    double drive = 0;
     progress_note("the machine's limits");
     const double flop_s = glim_model_peak_flop_s(b->model);
-    if (bandwidth_measure(glim_model_info(b->model)->threads, &gb_s, &e) != GLIM_OK)
-        return glim_error_set(ge, e.code, "%s", e.text);
     glim_model_streaming(b->model, &b->disk);
-    if (b->disk.streamed && glim_model_drive(b->model, &drive, ge) != GLIM_OK)
-        return ge->code;
+    if (b->disk.streamed && glim_model_drive(b->model, &drive, e) != GLIM_OK)
+        return e->code;
     for (size_t i = first; i < b->done; i++) {
-        b->row[i].read_bandwidth_gb_s = gb_s;
+        b->row[i].read_bandwidth_gb_s = b->memory_gb_s;
         b->row[i].peak_flop_s = flop_s;
         b->row[i].drive_gb_s = drive;
     }
