@@ -173,17 +173,24 @@ static size_t hand_out(struct store *s, uint32_t *place, const struct expert **l
     return n;
 }
 
-/* The first expert that is wanted and cannot be read. */
+/* The first expert that is wanted and cannot be read. What an earlier visit asked for in vain is
+ * asked for again: since then the drive may be back. */
 static int blame_failed(struct store *s, struct err *e)
 {
     for (size_t i = 0; i < s->visit.n; i++) {
         struct slot *const x = s->visit.over[i] ? NULL : slot_of(s, i);
         if (!x || !x->error || x->reading)
             continue;
+        if (!x->fresh) {
+            slots_empty(&s->slots, x);
+            s->visit.missing = min_u64(s->visit.missing, i);
+            continue;
+        }
         const struct expert *const at = &s->slots.experts->table[x->key];
         (void)reader_blame(s->reader, &x->read[x->error - 1], e);
         return err_prefix(e, "expert %u of tensor \"%s\"", s->visit.expert[i], at->gate.name);
     }
+    start_reads(s);
     return GLIM_OK;
 }
 
@@ -240,8 +247,11 @@ void store_end(struct store *s)
 
 const char *store_reads(const struct store *s) { return reader_name(s->reader); }
 
+/* Empties all slots, when the last read of a step that failed is back. */
 static void forget(struct store *s)
 {
+    for (struct read *q; (q = reader_next(s->reader, true)) != NULL;)
+        take_back(s, q);
     for (size_t i = 0; i < s->slots.n; i++)
         if (s->slots.slot[i].state != SLOT_EMPTY)
             slots_empty(&s->slots, &s->slots.slot[i]);

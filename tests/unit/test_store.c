@@ -220,6 +220,26 @@ static void test_failures(void **state)
     close_fixture(&f);
 }
 
+/* What a visit that failed left behind is over before slots are used for something else. */
+static void test_measure(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct err e;
+    double bytes_per_s;
+    static const uint32_t want[] = {0, 1, 2, 3};
+    open_fixture(&f, models[2], 6);
+    for (int i = 0; i < 20; i++) {
+        late_fail(&f.late, 6, EIO);
+        (void)visit(&f, (uint64_t)i % 4, want, 4, &e);
+        late_fail(&f.late, 0, 0);
+        assert_int_equal(store_measure(f.store, 100000, &bytes_per_s, &e), 0);
+        assert_true(bytes_per_s > 0);
+        assert_int_equal(visit(&f, (uint64_t)i % 4, want, 4, &e), 4);
+    }
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +248,7 @@ int main(void)
         cmocka_unit_test(test_used_most),
         cmocka_unit_test(test_bulk),
         cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_measure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
