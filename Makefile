@@ -159,6 +159,9 @@ $(O)/tests/unit/test_known $(O)/tests/fuzz/replay_known build/fuzz/tests/fuzz/fu
 # A clock of its own.
 $(O)/tests/api/test_drafts_pay: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,now_ns session_look session_catch_up session_draft)
 
+# A drive of its own.
+$(O)/tests/api/test_bad_drive: WRAP := -Wl,--wrap=reader_open
+
 # The amx level with its tile unit in plain C, for machines without it: these files come before the library's.
 ifneq ($(filter kernels/x86,$(ARCHDIRS)),)
   TILESRC  := src/base/cpu.c src/kernels/x86/tiles_amx.c src/kernels/x86/peak_amx.c

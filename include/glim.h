@@ -81,6 +81,7 @@ struct glim_knobs {
     bool expand_off;        /* absorbed attention everywhere */
     bool expand_all;        /* un-absorbed attention everywhere, decoding included */
     bool index_always;      /* score and select even when every position would be selected */
+    bool stream_always;     /* read experts from the files even when all would fit: for tests */
 };
 
 struct glim_model_options {

@@ -48,6 +48,7 @@ struct glim_model {
     uint64_t sessions;
     char *path;
     uint64_t ram_bytes; /* budget; 0 = what the machine has */
+    bool stream_always; /* even if everything fits */
     bool placed;        /* placement.c has decided */
     struct resident resident;
     void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total);

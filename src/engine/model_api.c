@@ -149,6 +149,7 @@ static int open_parts(struct glim_model *m, const char *path, const struct glim_
                        cpu_level_name(cpu_detect()));
     m->isa = isa;
     m->ram_bytes = o->ram_bytes;
+    m->stream_always = o->knobs.stream_always;
     m->progress = o->progress;
     m->progress_ctx = o->progress_ctx;
     m->notice = o->notice;

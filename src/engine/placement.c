@@ -100,7 +100,7 @@ int placement_make(struct glim_model *m, const struct placement_session *s, stru
         cache = UINT64_MAX / 4;
     const uint64_t rest = session_draft_bytes(&m->model.cfg, s->rows);
     const uint64_t mapped = forward_plan(&m->model, s->rows, s->context, pool_threads(m->pool));
-    if (all_weights(m) + cache + rest + mapped <= p.budget) {
+    if (!m->stream_always && all_weights(m) + cache + rest + mapped <= p.budget) {
         m->placed = true;
         if (m->mirrors)
             model_notice(m, "mirrors are not used: all of the model fits into memory");

@@ -22,7 +22,7 @@ void late_fail(struct late *l, unsigned n, int error)
 static int64_t result_of(struct late *l, struct read *r)
 {
     l->begun++;
-    if (l->begun >= l->fail_from && l->begun <= l->fail_to)
+    if ((l->begun >= l->fail_from && l->begun <= l->fail_to) || r->tries < l->first_tries)
         return -l->error;
     const ssize_t n = pread(r->fd, r->piece_to, r->piece_bytes, (off_t)r->piece_at);
     if (n <= 0 || !l->most || (size_t)n <= l->most)

@@ -14,6 +14,7 @@ struct late {
     size_t most;     /* bytes that a piece brings; 0 = all */
     unsigned begun;  /* pieces so far */
     unsigned fail_from, fail_to; /* those of them that fail, counted from 1; 0 = none */
+    unsigned first_tries;        /* so many tries of each read fail */
     int error;
     struct read *held[LATE_DEPTH]; /* begun and not back */
     size_t n;
