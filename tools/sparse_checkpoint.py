@@ -24,6 +24,7 @@ BF16 = {"tensors": 59585, "payload": 1506659919872, "shards": 282}
 FP8 = {"tensors": 118629, "payload": 755617140416, "shards": 141}
 GGUF_TENSORS = {"all": 1809, "full": 1809 - 57 * 5}
 SIZE = {"F32": 4, "BF16": 2, "F8_E4M3": 1}
+PLACES = {}  # of the tensors that were written: name -> (file, offset in it, shape with the fastest last, type)
 
 
 def read_config(name):
@@ -122,6 +123,8 @@ def write_shard(path, tensors):
         at = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
+    for name, dtype, shape in tensors:
+        PLACES[name] = path, 8 + len(text) + header[name]["data_offsets"][0], tuple(shape), dtype
     with open(path, "wb") as f:
         f.write(struct.pack("<Q", len(text)) + text)
         f.truncate(8 + len(text) + at)
@@ -291,17 +294,21 @@ def gguf_bytes(dims, kind):
 
 
 def write_part(path, pairs, tensors):
-    infos, at = b"", 0
+    infos, at, starts = b"", 0, {}
     for name, dims, kind in tensors:
+        starts[name] = at
         infos += string(name) + struct.pack(f"<I{len(dims)}Q", len(dims), *dims)
         infos += struct.pack("<IQ", TYPES[kind][0], at)
         at += -(-gguf_bytes(dims, kind) // ALIGN) * ALIGN
     head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs))
     head += b"".join(string(k) + value(v) for k, v in pairs.items()) + infos
+    data = len(head) + -len(head) % ALIGN
+    for name, dims, kind in tensors:
+        PLACES[name] = path, data + starts[name], tuple(reversed(dims)), kind
     with open(path, "wb") as f:
         f.write(head)
-        f.truncate(len(head) + -len(head) % ALIGN + at)
-    return len(head) + -len(head) % ALIGN + at
+        f.truncate(data + at)
+    return data + at
 
 
 def write_gguf(out, indexer, shards):
