@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -116,6 +117,21 @@ int reader_file(struct reader *r, const char *path, uint32_t *file, struct err *
 }
 
 uint64_t reader_bytes(const struct reader *r, uint32_t file) { return r->file[file].size; }
+
+int reader_same(const struct reader *r, uint32_t file, const struct io_map *m, struct err *e)
+{
+    const struct file *const f = &r->file[file];
+    struct stat st;
+    if (fstat(f->fd, &st) != 0)
+        return err_set(e, GLIM_EIO, "%s: %s", f->path, strerror(errno));
+    if ((uint64_t)st.st_dev != m->dev || (uint64_t)st.st_ino != m->ino)
+        return err_set(e, GLIM_EIO, "%s: another file than when the model was opened", f->path);
+    if (f->size != m->size)
+        return err_set(e, GLIM_EIO,
+                       "%s: %" PRIu64 " bytes, %" PRIu64 " when the model was opened",
+                       f->path, f->size, m->size);
+    return GLIM_OK;
+}
 
 static int make_parts(struct reader *r, struct err *e)
 {

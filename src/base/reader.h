@@ -28,6 +28,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/io.h"
 
 enum {
     READ_ALIGN = 4096,
@@ -84,6 +85,9 @@ const char *reader_name(const struct reader *r); /* its engine's */
 /* Opens a regular file; its number goes to *file. The same path again gives the same number. */
 int reader_file(struct reader *r, const char *path, uint32_t *file, struct err *e);
 uint64_t reader_bytes(const struct reader *r, uint32_t file); /* when it was opened */
+/* GLIM_EIO unless that is the file that m maps, as long as it was then: a path may have changed
+ * hands in between. */
+int reader_same(const struct reader *r, uint32_t file, const struct io_map *m, struct err *e);
 
 /* From now on `copy`, another file of this reader, serves reads of `file` too, as what `drive` has
  * of it: 1 .. READ_DRIVES - 1; drive 0 has the files themselves. None may be in flight. That the

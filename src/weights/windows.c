@@ -13,7 +13,8 @@ int windows_open_files(const struct weights *w, struct reader *r, struct err *e)
 {
     for (uint32_t i = 0; i < weights_files(w); i++) {
         uint32_t file;
-        if (reader_file(r, weights_file(w, i), &file, e) != 0)
+        if (reader_file(r, weights_file(w, i), &file, e) != 0
+            || reader_same(r, file, tensorfile_map(w->file, i), e) != 0)
             return e->code;
         assert(file == i);
     }

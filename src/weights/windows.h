@@ -26,7 +26,7 @@ struct window {
 };
 
 /* Opens the mapped files for a reader without any, whose numbers for them are then those of
- * weights_file; or finds them open. */
+ * weights_file; or finds them open. GLIM_EIO if a path leads to another file by now. */
 int windows_open_files(const struct weights *w, struct reader *r, struct err *e);
 
 /* The weights of m, and its scales if it has any; how many pieces that are. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -47,9 +48,8 @@ static void test_same_drafts(void **state)
     check_model("models/glm-nano.gguf", true);
 }
 
-static void test_shrinking_file(void **state)
+static void shrinks(unsigned flags)
 {
-    (void)state;
     char *bytes;
     size_t n;
     struct err err;
@@ -64,7 +64,7 @@ static void test_shrinking_file(void **state)
     assert_int_equal(session_of(m, 16, false, &s, &e), 0);
     assert_int_equal(append_rows(s, &r, 0, 8, 0, &e), 0);
     assert_int_equal(truncate(path, (off_t)n / 4), 0);
-    assert_int_equal(append_rows(s, &r, 8, 8, 0, &e), GLIM_EIO);
+    assert_int_equal(append_rows(s, &r, 8, 8, flags, &e), GLIM_EIO);
     assert_non_null(strstr(e.text, path));
     assert_int_equal(glim_session_length(s), 8); /* what was finished stays */
     write_file(path, bytes, n);
@@ -74,12 +74,57 @@ static void test_shrinking_file(void **state)
     free(bytes);
 }
 
+static void test_shrinking_file(void **state)
+{
+    (void)state;
+    shrinks(0);
+    shrinks(GLIM_APPEND_DECODE);
+}
+
+/* Between the model's opening and the first session its path is given to another file, cut short,
+ * made a pipe; and then given back. */
+static void test_changed_before_the_first_session(void **state)
+{
+    (void)state;
+    char *bytes;
+    size_t n;
+    struct err err;
+    struct glim_error e;
+    const char *const path = path_in(scratch, "changes.gguf"), *const other = path_in(scratch, "b");
+    assert_int_equal(io_read_file("models/glm-nano.gguf", 1 << 28, &bytes, &n, &err), 0);
+    write_file(path, bytes, n);
+    write_file(other, bytes, n);
+    const uint64_t ram = least_ram(path, 1, false);
+    glim_model *const m = open_model(path, 1, ram);
+    glim_session *s;
+    const char *const away = path_in(scratch, "away.gguf");
+    assert_int_equal(rename(path, away), 0);
+    assert_int_equal(session_of(m, 16, false, &s, &e), GLIM_EIO); /* nothing there */
+    assert_non_null(strstr(e.text, path));
+    assert_int_equal(symlink(other, path), 0);
+    assert_int_equal(session_of(m, 16, false, &s, &e), GLIM_EIO);
+    assert_non_null(strstr(e.text, "another file than when the model was opened"));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(session_of(m, 16, false, &s, &e), GLIM_EIO);
+    assert_non_null(strstr(e.text, "is a FIFO, expected a regular file"));
+    assert_int_equal(rename(away, path), 0);
+    assert_int_equal(truncate(path, (off_t)n - 1), 0);
+    assert_int_equal(session_of(m, 16, false, &s, &e), GLIM_EIO);
+    write_file(path, bytes, n);
+    assert_int_equal(session_of(m, 16, false, &s, &e), 0);
+    glim_session_free(s);
+    glim_model_close(m);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_same_drafts),
         cmocka_unit_test(test_shrinking_file),
+        cmocka_unit_test(test_changed_before_the_first_session),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
