@@ -68,17 +68,22 @@ static int stream(struct glim_model *m, struct parts *p, struct err *e)
     struct reader *reader;
     if (reader_open(&reader, READS, e) != 0)
         return e->code;
-    if (windows_open_files(&m->weights, reader, e) != 0 || mirrors_attach(m, reader, e) != 0
-        || resident_load(&m->resident, &m->weights, reader, p->always, p->n, on_progress, m, e)
-               != 0) {
+    if (windows_open_files(&m->weights, reader, e) != 0 || mirrors_attach(m, reader, e) != 0) {
         reader_close(reader);
         return e->code;
     }
+    struct store **const store = &m->model.experts.store;
     const uint64_t room = p->budget - p->always_bytes - p->session_bytes;
-    const int rc =
-        store_open(&m->model.experts.store, &m->weights, &m->model.experts, room, reader, e);
-    m->reader = rc == 0 ? reader : NULL;
-    return rc;
+    if (store_open(store, &m->weights, &m->model.experts, room, reader, e) != 0)
+        return e->code;
+    /* Last: it cannot be undone, and a session that was refused leaves the model as it was. */
+    if (resident_load(&m->resident, &m->weights, reader, p->always, p->n, on_progress, m, e) != 0) {
+        store_close(*store);
+        *store = NULL;
+        return e->code;
+    }
+    m->reader = reader;
+    return GLIM_OK;
 }
 
 /* The largest of any layer. */

@@ -121,6 +121,47 @@ static int model_scenario(struct glim_error *e)
     return rc2;
 }
 
+/* Streamed. Reads by threads, where io_uring is usual, are how a failed allocation is noticed too.
+ * A session that failed leaves the model as it was: the next one works. */
+static const char *reads;
+
+static int streamed_session(glim_model *m, struct glim_error *e)
+{
+    struct glim_streaming now;
+    const int rc = run_session(m, e);
+    glim_model_streaming(m, &now);
+    if (rc != 0)
+        return rc;
+    assert_true(now.streamed && now.read_bytes > 0);
+    if (!reads)
+        reads = now.reads;
+    if (strcmp(reads, now.reads) == 0)
+        return 0;
+    strcpy(e->text, "reads by threads");
+    return GLIM_ENOMEM;
+}
+
+static int streamed_scenario(struct glim_error *e)
+{
+    struct glim_model_options o = GLIM_MODEL_OPTIONS_INIT;
+    glim_model *m;
+    o.threads = 2;
+    o.ram_bytes = 1 << 26;
+    o.knobs.stream_always = true;
+    int rc = glim_model_open(&m, "tests/data/golden/mtp-share", &o, e);
+    if (rc != 0)
+        return rc;
+    rc = streamed_session(m, e);
+    if (rc != 0) {
+        struct glim_error again;
+        plan.fail_at = 0;
+        if (run_session(m, &again) != 0)
+            fail_msg("after \"%s\": %s", e->text, again.text);
+    }
+    glim_model_close(m);
+    return rc;
+}
+
 static int gguf_scenario(struct glim_error *e)
 {
     glim_model *m;
@@ -136,6 +177,15 @@ static void test_model(void **state)
     printf(", %lu for ever; gguf: %lu", torture(model_scenario, true),
            torture(gguf_scenario, false));
     printf(", %lu for ever\n", torture(gguf_scenario, true));
+}
+
+static void test_streamed(void **state)
+{
+    (void)state;
+    struct glim_error e;
+    assert_int_equal(streamed_scenario(&e), 0);
+    printf("  streamed: %lu once", torture(streamed_scenario, false));
+    printf(", %lu for ever\n", torture(streamed_scenario, true));
 }
 
 static int ignore(void *ctx, const struct glim_event *ev)
@@ -210,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model),
+        cmocka_unit_test(test_streamed),
         cmocka_unit_test(test_no_allocation_in_the_token_loop),
         cmocka_unit_test(test_drafts_allocate_nothing),
     };
