@@ -8,6 +8,10 @@
 #include "base/util.h"
 
 #define NONE UINT32_MAX
+/* Slots of a class, at most; the hostile build has two. */
+#ifndef SLOTS_MAX
+#define SLOTS_MAX UINT32_MAX
+#endif
 /* Experts of one shape differ by a page or two, as their places in the file have it: one class. */
 enum { SLOT_GRAIN = 1 << 16 };
 /* Slots that are compared for the least score. */
@@ -67,7 +71,8 @@ static void share_out(struct slots *s, uint64_t budget)
         struct slot_class *const x = &s->class[c];
         const uint64_t share = (uint64_t)((long double)budget * (long double)x->layers / all);
         x->first = (uint32_t)s->n;
-        x->n = x->empty = (uint32_t)min_u64(max_u64(share, 1), x->layers * s->experts->per_layer);
+        x->n = (uint32_t)min_u64(max_u64(share, 1), x->layers * s->experts->per_layer);
+        x->n = x->empty = (uint32_t)min_u64(x->n, SLOTS_MAX);
         s->n += x->n;
         s->bytes += x->n * x->bytes;
     }

@@ -31,8 +31,10 @@ struct fixture {
 
 static struct experts *experts(struct fixture *f) { return &f->model.experts; }
 
-/* Slots for `slots` experts in all. */
-static void open_fixture(struct fixture *f, const char *path, uint64_t slots)
+typedef void change_fn(struct experts *x);
+
+/* Slots for `slots` experts in all. change: NULL, or what is done to the experts before. */
+static void open_changed(struct fixture *f, const char *path, uint64_t slots, change_fn *change)
 {
     struct err e;
     struct reader *r;
@@ -40,10 +42,17 @@ static void open_fixture(struct fixture *f, const char *path, uint64_t slots)
     *f = (struct fixture){.late = {.rng = {slots}}};
     assert_int_equal(weights_open(&f->weights, path, &e), 0);
     assert_int_equal(model_init(&f->model, &f->weights, &knobs, CPU_BASELINE, &e), 0);
+    if (change)
+        change(experts(f));
     assert_int_equal(reader_open_with(&r, DEPTH, &late_engine, &f->late, &e), 0);
     const uint64_t bytes = slots * slots_bytes(&f->weights, experts(f), 0);
     assert_int_equal(store_open(&f->store, &f->weights, experts(f), bytes, r, &e), 0);
     assert_true(store_bytes(f->store) > 0);
+}
+
+static void open_fixture(struct fixture *f, const char *path, uint64_t slots)
+{
+    open_changed(f, path, slots, NULL);
 }
 
 static void close_fixture(struct fixture *f)
@@ -127,6 +136,31 @@ static void test_visits(void **state)
             assert_true(c.hits < c.wanted && c.reads > 0 && c.bytes > 0);
             close_fixture(&f);
         }
+}
+
+/* Gates of every other layer have three times the rows, whatever those are. */
+static void enlarge(struct experts *x)
+{
+    for (uint64_t l = 1; l + 1 < x->layers; l += 2)
+        for (uint64_t i = 0; i < x->per_layer; i++)
+            experts_slot(x, l, i)->gate.rows *= 3;
+}
+
+/* Layers whose experts take other room have slots of their own. */
+static void test_layers_of_two_sizes(void **state)
+{
+    (void)state;
+    for (uint64_t slots = 1; slots <= 40; slots += 13) {
+        struct fixture f;
+        struct err e;
+        uint32_t want[EXPERTS_MAX];
+        open_changed(&f, models[2], slots, enlarge);
+        for (int i = 0; i < 60; i++) {
+            const size_t n = random_wish(&f, want);
+            assert_int_equal(visit(&f, (uint64_t)i % experts(&f)->layers, want, n, &e), n);
+        }
+        close_fixture(&f);
+    }
 }
 
 static void test_hits(void **state)
@@ -244,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_visits),
+        cmocka_unit_test(test_layers_of_two_sizes),
         cmocka_unit_test(test_hits),
         cmocka_unit_test(test_used_most),
         cmocka_unit_test(test_bulk),
