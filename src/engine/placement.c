@@ -44,11 +44,11 @@ static int refuse(const struct parts *p, uint64_t experts, struct err *e)
     const double gib = 1 << 30;
     const uint64_t fixed = p->always_bytes + p->session_bytes;
     return err_set(e, GLIM_ELIMIT,
-                   "memory: %.2f GiB, this needs at least %.2f: %.2f for always-on weights, %.2f "
-                   "for the session, %.2f for one layer's experts",
+                   "memory: %.2f GiB, this needs at least %.2f (%llu bytes): %.2f for always-on "
+                   "weights, %.2f for the session, %.2f for one layer's experts",
                    (double)p->budget / gib, (double)(fixed + experts) / gib,
-                   (double)p->always_bytes / gib, (double)p->session_bytes / gib,
-                   (double)experts / gib);
+                   (unsigned long long)(fixed + experts), (double)p->always_bytes / gib,
+                   (double)p->session_bytes / gib, (double)experts / gib);
 }
 
 static void on_progress(void *ctx, uint64_t done, uint64_t total)
