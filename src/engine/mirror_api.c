@@ -125,7 +125,7 @@ int glim_mirror_stage(const glim_model *m, const char *dir, size_t i,
 
 /* ---- a drive ---- */
 
-enum { DRIVE_NS = 500000000 };
+enum { DRIVE_NS = 500000000, FOLDER_BYTES = 64 << 20 };
 static const uint64_t DRIVE_BYTES = (uint64_t)8 << 30;
 
 /* The largest file of the model, or of what `dir` has of it; NULL: none. The caller frees it. */
@@ -168,8 +168,8 @@ static int measure_drive(const glim_model *m, const char *dir, uint64_t room, do
     char *const path = largest(m, dir);
     const int rc = path ? measure(path, &bytes_per_s, e) : GLIM_OK;
     /* Where nothing can be written nothing is known. */
-    if (!path && room > 2 * (uint64_t)MEASURE_BYTES)
-        (void)drive_measure_folder(dir, DRIVE_NS, MEASURE_BYTES, &bytes_per_s, e);
+    if (!path && room > 2 * (uint64_t)FOLDER_BYTES)
+        (void)drive_measure_folder(dir, DRIVE_NS, FOLDER_BYTES, &bytes_per_s, e);
     free(path);
     *gb_s = bytes_per_s / 1e9;
     return rc;
