@@ -4,7 +4,8 @@
 #   make BUILD=asan            libglim and glim under AddressSanitizer and UBSan, in build/asan/
 #   make BUILD=arm64           cross-built for AArch64 Linux, in build/arm64/; make check-neon runs its tests in qemu
 # WITH_EDIT=0 builds without libedit (chat then reads plain lines); WITH_URING=0 without liburing (threads read then);
-# WITH_SSL=0 without OpenSSL (no glim verify); WITH_CURL=0 without libcurl (no verify --hub).
+# WITH_SSL=0 without OpenSSL (no glim verify); WITH_CURL=0 without libcurl (no verify --hub);
+# WITH_SQLITE=0 without SQLite (no usage history).
 
 PREFIX  ?= /usr/local
 BUILD   ?= release
@@ -12,6 +13,7 @@ WITH_EDIT ?= 1
 WITH_URING ?= 1
 WITH_SSL ?= 1
 WITH_CURL ?= 1
+WITH_SQLITE ?= 1
 
 VERSION := 0.1.0
 ARCH    := $(shell uname -m)
@@ -57,6 +59,7 @@ else ifeq ($(BUILD),arm64)
   WITH_URING := 0
   WITH_SSL := 0
   WITH_CURL := 0
+  WITH_SQLITE := 0
   SYSROOT := build/sysroot-arm64
   FLAGS := $(HARDEN) -Werror -isystem $(SYSROOT)/usr/include
   LDSAN := -L$(SYSROOT)/usr/lib/aarch64-linux-gnu
@@ -106,6 +109,13 @@ ifneq ($(WITH_URING),0)
   LIBS := -luring $(LIBS)
 else
   CPPFLAGS += -DGLIM_WITH_URING=0
+endif
+
+ifneq ($(WITH_SQLITE),0)
+  CPPFLAGS += -DGLIM_WITH_SQLITE=1
+  LIBS := -lsqlite3 $(LIBS)
+else
+  CPPFLAGS += -DGLIM_WITH_SQLITE=0
 endif
 
 ARCHDIRS := $(if $(filter x86_64 amd64,$(ARCH)),kernels/x86) $(if $(filter aarch64 arm64,$(ARCH)),kernels/arm)
@@ -158,6 +168,8 @@ $(O)/tests/unit/test_known $(O)/tests/fuzz/replay_known build/fuzz/tests/fuzz/fu
 
 # A clock of its own.
 $(O)/tests/api/test_drafts_pay: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,now_ns session_look session_catch_up session_draft)
+
+$(O)/tests/api/test_history: WRAP := -Wl,--wrap=now_ns
 
 # A drive of its own.
 $(O)/tests/api/test_bad_drive: WRAP := -Wl,--wrap=reader_open

@@ -110,6 +110,12 @@ struct glim_model_options {
     /* Called with one line when something goes on, but not as it was asked for; may be NULL. */
     void (*notice)(void *ctx, const char *text);
     void *notice_ctx;
+    /* A file (SQLite, made if it is not there; its folder must be) that keeps how often each routed
+     * expert is used, by model and workload, so that the next run knows which are worth keeping in
+     * memory. Read and written only if experts are streamed: when they get their room, every ten
+     * minutes, and when the model is closed. NULL: none. A file that cannot be used is a notice. */
+    const char *usage;
+    const char *workload; /* any name; NULL = "default" */
 };
 enum { GLIM_MIRRORS_MAX = 7 };
 #define GLIM_MODEL_OPTIONS_INIT {.size = sizeof(struct glim_model_options)}

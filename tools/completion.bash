@@ -5,7 +5,7 @@ _glim_options() {
         --repeat-penalty --presence-penalty --frequency-penalty --seed -s"
     local opens="--model -m --threads -t --no-pin --isa --quiet -q --help -h"
     local cache="--ctx -c --ram --kv --kv-index"
-    local compute="$cache --chunk --mirror --latent-eps --index-norm-eps --index-rope --index-hadamard --index-always
+    local compute="$cache --chunk --mirror --usage --workload --latent-eps --index-norm-eps --index-rope --index-hadamard --index-always
         --mtp-prenorm --moe-by-expert --expand"
     case $1 in
     run) echo "$talk $opens $compute --mtp --tools --messages --raw --ids --print-ids --stop --ignore-eos --json" ;;
@@ -41,7 +41,7 @@ _glim() {
     --isa) mapfile -t COMPREPLY < <(compgen -W "baseline neon avx2 avx512 amx" -- "$word") ;;
     --index-rope) mapfile -t COMPREPLY < <(compgen -W "config interleaved half" -- "$word") ;;
     --expand) mapfile -t COMPREPLY < <(compgen -W "auto off all" -- "$word") ;;
-    -m | --model | --tools | --messages | -o | --out | -f | --file | --save-logits | --against | --svg | --manifest | -w | --write)
+    -m | --model | --tools | --messages | -o | --out | -f | --file | --save-logits | --against | --svg | --usage | --manifest | -w | --write)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         ;;

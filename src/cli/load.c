@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "cli/dirs.h"
 #include "cli/out.h"
 
 int glim_error_set(struct glim_error *e, int code, const char *fmt, ...)
@@ -65,6 +66,15 @@ static void on_notice(void *ctx, const char *text)
     say_notice("%s", text);
 }
 
+/* --usage, or for answers the user's own file; NULL = none. */
+static const char *usage_file(const struct opts *o, char path[USER_PATH_MAX])
+{
+    if (o->usage)
+        return strcmp(o->usage, "off") == 0 ? NULL : o->usage;
+    const bool answers = o->verb == VERB_RUN || o->verb == VERB_CHAT;
+    return answers && user_path(USER_STATE, "usage.db", path) ? path : NULL;
+}
+
 static void set_knobs(struct glim_knobs *k, const struct opts *o)
 {
     k->latent_eps = isnan(o->latent_eps) ? 0 : o->latent_eps;
@@ -80,7 +90,7 @@ static void set_knobs(struct glim_knobs *k, const struct opts *o)
 
 int model_open(const struct opts *o, glim_model **out, struct glim_error *e)
 {
-    char path[MODEL_PATH_MAX];
+    char path[MODEL_PATH_MAX], usage[USER_PATH_MAX];
     *out = NULL;
     int rc = model_path(o, path, e);
     if (rc != GLIM_OK)
@@ -94,6 +104,8 @@ int model_open(const struct opts *o, glim_model **out, struct glim_error *e)
     mo.mirrors = o->mirror.n;
     mo.progress = on_progress;
     mo.notice = on_notice;
+    mo.usage = usage_file(o, usage);
+    mo.workload = o->workload;
     set_knobs(&mo.knobs, o);
     rc = glim_model_open(out, path, &mo, e);
     progress_end();

@@ -135,6 +135,11 @@ static const struct opt table[] = {
     {"mirror", 0, OPT_TEXTS, GROUP_MODEL, COMPUTE, "DIR", 0, 0, AT(mirror),
      "copies of the model's files on another drive (glim mirror): experts are read from all drives "
      "at once; may be given several times"},
+    {"usage", 0, OPT_TEXT, GROUP_MODEL, COMPUTE, "FILE", 0, 0, AT(usage),
+     "where the use of streamed experts is kept across runs; off: nowhere [run, chat: usage.db in "
+     "the state folder; else off]"},
+    {"workload", 0, OPT_TEXT, GROUP_MODEL, COMPUTE, "NAME", 0, 0, AT(workload),
+     "kind of work: each has a history of use of its own [default]"},
     {"kv", 0, OPT_CHOICE, GROUP_MODEL, COMPUTE | V(PLAN), "f16|bf16|f32|q8", 0, 0, AT(kv),
      "type of the cache; q8 keeps 16 bits where a position is in it [f16]"},
     {"kv-index", 0, OPT_CHOICE, GROUP_MODEL, COMPUTE | V(PLAN), "auto|i8|f16", 0, 0, AT(kv_index),

@@ -76,6 +76,7 @@ struct opts {
     const char *isa;
     bool unpinned;
     uint64_t ctx, chunk;
+    const char *usage, *workload;
     int kv, kv_index; /* enum glim_kv, enum glim_kv_index */
     int drafts; /* enum drafts; off for verbs without the option */
     /* where public implementations of the family disagree (struct glim_knobs) */

@@ -25,6 +25,14 @@ struct glim_tokenizer {
     enum chat_template chat;
 };
 
+/* habits.c */
+struct habits {
+    char *path;      /* NULL = none */
+    char *workload;
+    char model[17];  /* a hash in hexadecimal digits; known once there is a store */
+    uint64_t saved_ns;
+};
+
 struct glim_model {
     struct weights weights;
     struct model model;
@@ -58,6 +66,7 @@ struct glim_model {
     char *mirror[GLIM_MIRRORS_MAX]; /* folders */
     size_t mirrors;
     struct reader *reader;          /* borrowed from the store of experts; NULL: all is mapped */
+    struct habits habits;
 };
 
 /* Decode rows that were computed ahead of the timeline: row i is what comes of token[i] at position
@@ -119,6 +128,12 @@ void model_notice(void *m, const char *text);
 
 /* mirror_api.c: makes copies on other drives serve a reader of the model's files. */
 int mirrors_attach(struct glim_model *m, struct reader *r, struct err *e);
+/* habits.c: what a streamed model's runs have used. begin: when there is a store. step: after each
+ * step; writes every few minutes. end: when the model is closed, before its parts are. */
+int habits_init(struct glim_model *m, const struct glim_model_options *o, struct err *e);
+void habits_begin(struct glim_model *m);
+void habits_step(struct glim_model *m);
+void habits_end(struct glim_model *m);
 
 /* session.c, for generate.c and speculate.c */
 

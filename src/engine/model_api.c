@@ -154,6 +154,8 @@ static int open_parts(struct glim_model *m, const char *path, const struct glim_
     m->progress_ctx = o->progress_ctx;
     m->notice = o->notice;
     m->notice_ctx = o->notice_ctx;
+    if (habits_init(m, o, e) != 0)
+        return e->code;
     m->path = strdup(path);
     if (!m->path)
         return err_nomem(e, "path", strlen(path));
@@ -198,6 +200,7 @@ void glim_model_close(glim_model *m)
 {
     if (!m)
         return;
+    habits_end(m);
     tokenizer_free(m->tokenizer);
     pool_free(m->pool);
     model_deinit(&m->model);

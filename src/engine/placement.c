@@ -83,6 +83,7 @@ static int stream(struct glim_model *m, struct parts *p, struct err *e)
         return e->code;
     }
     m->reader = reader;
+    habits_begin(m);
     return GLIM_OK;
 }
 

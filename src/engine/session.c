@@ -362,6 +362,7 @@ static int append_chunk(struct glim_session *s, const struct glim_append *a, siz
         pairs_done(s);
     s->state_valid = s->mtp;
     s->logits_valid = last;
+    habits_step(s->model);
     return GLIM_OK;
 }
 
@@ -379,6 +380,7 @@ int session_look(struct glim_session *s, const int32_t *token, size_t n, bool pa
         return e->code;
     s->ahead = (struct ahead){.at = pos, .rows = n, .paired = paired};
     memcpy(s->ahead.token, token, n * sizeof *token);
+    habits_step(s->model);
     return GLIM_OK;
 }
 

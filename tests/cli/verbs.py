@@ -411,6 +411,32 @@ def test_bench_streamed():
 
 
 @test
+def test_usage():
+    """Answers of a streamed model keep what they used, and are the same whatever is wrong with the file."""
+    own = os.path.join(os.environ["XDG_STATE_HOME"], "glim", "usage.db")
+    args = ["run", "--ids", "1,2,3", "-n", "20", "--temp", "0", "--print-ids", "--mtp", "off", "-t", "1", "-c", "64"]
+    whole = ok(glim(*args))
+    assert not os.path.exists(own)
+    for ram in range(14, 60):
+        r = glim(*args, "--ram", f"{ram}M")
+        if r.code == 0:
+            break
+    args += ["--ram", f"{ram}M"]
+    assert r.out == whole.out and r.err == "", r
+    assert os.stat(own).st_mode & 0o777 == 0o600 and os.stat(os.path.dirname(own)).st_mode & 0o777 == 0o700
+    size = os.stat(own).st_mtime_ns
+    assert ok(glim(*args, "--usage", "off")).out == whole.out and os.stat(own).st_mtime_ns == size
+    other = os.path.join(TMP, "other.db")
+    r = ok(glim(*args, "--usage", other, "--workload", "code"))
+    assert r.out == whole.out and r.err == "" and os.stat(own).st_mtime_ns == size and os.path.getsize(other) > 4096
+    with open(other, "wb") as f:
+        f.write(os.urandom(9000))
+    r = ok(glim(*args, "--usage", other))
+    assert r.out == whole.out and r.err.count("\n") == 1 and "going on without" in r.err and other in r.err, r
+    refused(glim("run", "--usage", "", "x"), 2)
+
+
+@test
 def test_bench_stages():
     """Where the time goes is all of it, and each token is counted."""
     row, = document(ok(glim("bench", "-p", "0", "-n", "8", "-r", "1", "--mtp", "off", "-t", "1", "--json")))["rows"]
