@@ -13,7 +13,11 @@
 #include "base/io.h"
 #include "base/util.h"
 
-enum { READ_TRIES = 3 }; /* of a piece that fails or brings nothing */
+enum {
+    READ_TRIES = 3, /* of a piece that fails or brings nothing */
+    WIDTH_MIN = 4,  /* stripes in flight a drive: what one of 1 to 14 GB/s takes to be busy */
+    CALM = 64,      /* looks that find nothing back, before there is one fewer */
+};
 
 struct file {
     char *path;
@@ -28,10 +32,12 @@ struct reader {
     void *self;
     struct file *file; /* [files] */
     size_t files, cap;
-    unsigned depth, begun;
-    struct read *first, *last; /* waiting their turn */
+    unsigned depth, width, begun; /* parts: that there are; to be in flight; in flight */
+    unsigned least;               /* of width */
+    unsigned burst, calm;         /* parts found since a look found none; such looks */
+    struct read *first, *last;    /* of which not all is begun */
     unsigned waiting;
-    struct read *part, *free;  /* [depth] once there are copies; unused ones */
+    struct read *part, *free;     /* [depth]; unused ones */
     double weight[READ_DRIVES];
     uint64_t brought[READ_DRIVES];
     unsigned left_out;         /* set of drives */
@@ -47,14 +53,24 @@ static const char *text_of(int error)
 int reader_open_with(struct reader **out, unsigned depth, const struct read_engine *engine,
                      void *self, struct err *e)
 {
-    *out = mem_zalloc(1, sizeof **out);
-    if (!*out) {
+    struct reader *const r = mem_zalloc(1, sizeof *r);
+    struct read *const part = mem_zalloc(depth, sizeof *part);
+    *out = NULL;
+    if (!r || !part) {
         engine->close(self);
-        return err_nomem(e, "reader", sizeof **out);
+        free(r);
+        free(part);
+        return err_nomem(e, "reader", sizeof *r + depth * sizeof *part);
     }
-    **out = (struct reader){.engine = engine, .self = self, .depth = depth};
+    *r = (struct reader){.engine = engine, .self = self, .depth = depth, .part = part};
+    r->width = r->least = (unsigned)min_u64(WIDTH_MIN, depth);
     for (unsigned d = 0; d < READ_DRIVES; d++)
-        (*out)->weight[d] = 1;
+        r->weight[d] = 1;
+    for (unsigned i = 0; i < depth; i++) {
+        part[i].next = r->free;
+        r->free = &part[i];
+    }
+    *out = r;
     return GLIM_OK;
 }
 
@@ -133,20 +149,6 @@ int reader_same(const struct reader *r, uint32_t file, const struct io_map *m, s
     return GLIM_OK;
 }
 
-static int make_parts(struct reader *r, struct err *e)
-{
-    if (r->part)
-        return GLIM_OK;
-    r->part = mem_zalloc(r->depth, sizeof *r->part);
-    if (!r->part)
-        return err_nomem(e, "parts of reads", r->depth * sizeof *r->part);
-    for (unsigned i = 0; i < r->depth; i++) {
-        r->part[i].next = r->free;
-        r->free = &r->part[i];
-    }
-    return GLIM_OK;
-}
-
 int reader_mirror(struct reader *r, uint32_t file, uint32_t copy, unsigned drive, struct err *e)
 {
     struct file *const f = &r->file[file];
@@ -155,10 +157,10 @@ int reader_mirror(struct reader *r, uint32_t file, uint32_t copy, unsigned drive
     if (c->size != f->size)
         return err_set(e, GLIM_EINVAL, "%s: %" PRIu64 " bytes, expected %" PRIu64 " as in %s",
                        c->path, c->size, f->size, f->path);
-    if (make_parts(r, e) != 0)
-        return e->code;
     f->drives |= 1u << drive;
     f->copy[drive] = copy;
+    r->least = (unsigned)max_u64(r->least, min_u64((drive + 1) * WIDTH_MIN, r->depth));
+    r->width = (unsigned)max_u64(r->width, r->least);
     memset(r->brought, 0, sizeof r->brought);
     return GLIM_OK;
 }
@@ -247,17 +249,13 @@ static void take_first(struct reader *r)
     r->waiting--;
 }
 
-/* What one drive reads of q, from where it was cut last. */
+/* What one drive reads of q, from where it was cut last: up to the end of the stripe. */
 static struct read *cut(struct reader *r, struct read *q)
 {
     const struct file *const f = &r->file[q->file];
-    const unsigned drives = usable(r, f, 0);
-    const uint64_t at = q->at + q->cut, end = q->at + q->bytes;
-    const unsigned drive = drive_of(r, q->file, at, drives);
-    uint64_t to = at;
-    do
-        to = min_u64((to / READ_STRIPE + 1) * READ_STRIPE, end);
-    while (to < end && drive_of(r, q->file, to, drives) == drive);
+    const uint64_t at = q->at + q->cut;
+    const uint64_t to = min_u64((at / READ_STRIPE + 1) * READ_STRIPE, q->at + q->bytes);
+    const unsigned drive = drive_of(r, q->file, at, usable(r, f, 0));
     struct read *const p = r->free;
     r->free = p->next;
     *p = (struct read){.file = q->file, .at = at, .bytes = (size_t)(to - at), .to = q->to + q->cut,
@@ -269,10 +267,10 @@ static struct read *cut(struct reader *r, struct read *q)
 
 static void begin_waiting(struct reader *r)
 {
-    while (r->first && r->begun < r->depth) {
+    while (r->first && r->begun < r->width) {
         struct read *const q = r->first;
-        struct read *const p = r->file[q->file].drives == 1 ? q : cut(r, q);
-        if (p == q || q->cut == q->bytes)
+        struct read *const p = cut(r, q);
+        if (q->cut == q->bytes)
             take_first(r);
         begin(r, p);
     }
@@ -299,10 +297,8 @@ void reader_submit(struct reader *r, struct read *q)
 {
     q->got = 0;
     q->error = 0;
-    q->tries = q->drive = q->failed = 0;
-    q->next = q->whole = NULL;
+    q->next = NULL;
     q->cut = q->parts = 0;
-    q->fd = r->file[q->file].fd;
     if (r->first)
         r->last->next = q;
     else
@@ -337,18 +333,43 @@ static bool over(struct reader *r, struct read *q)
     return false;
 }
 
+/* A look found a part that is back. Where as many are back at once as should be in flight, the
+ * drive was idle. */
+static void widen(struct reader *r)
+{
+    if (++r->burst < r->width || !r->first)
+        return;
+    r->width = (unsigned)min_u64(2 * (uint64_t)r->width, r->depth);
+    r->burst = r->calm = 0;
+}
+
+/* A look found none. */
+static void narrow(struct reader *r)
+{
+    r->calm = 2 * r->burst > r->width ? 0 : r->calm + (r->begun == r->width);
+    r->burst = 0;
+    if (r->calm < CALM)
+        return;
+    r->calm = 0;
+    r->width = (unsigned)max_u64(r->width - 1, r->least);
+}
+
 struct read *reader_next(struct reader *r, bool wait)
 {
     for (;;) {
-        struct read *const q = r->begun ? r->engine->next(r->self, wait) : NULL;
-        if (!q)
+        struct read *const p = r->begun ? r->engine->next(r->self, wait) : NULL;
+        if (!p) {
+            narrow(r);
             return NULL;
+        }
         r->begun--;
-        if (!over(r, q)) {
-            begin(r, q);
+        if (!wait)
+            widen(r);
+        if (!over(r, p)) {
+            begin(r, p);
             continue;
         }
-        struct read *const whole = q->whole ? join(r, q) : q;
+        struct read *const whole = join(r, p);
         begin_waiting(r);
         if (whole)
             return whole;

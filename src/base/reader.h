@@ -5,15 +5,20 @@
  * the page cache what is needed there, and be copied once more. So offsets, lengths and addresses
  * are multiples of READ_ALIGN.
  *
+ * A drive shares itself out among all that is in flight: ten reads that are begun at once end at
+ * once, late. So reads are cut into parts, where the offset in the file is a multiple of
+ * READ_STRIPE, and no more parts are in flight than keep the drive busy: few, as long as the thread
+ * looks in time to begin others; more, up to `depth`, after a look that found the drive idle. So the
+ * first read that was submitted is there first, and can be worked on.
+ *
  * What moves the bytes is an engine: io_uring where the system has it, else a few threads that
  * pread. Tests and simulated drives bring engines of their own.
  *
- * A file may have copies on other drives. Its reads are then cut where the offset in the file is a
- * multiple of READ_STRIPE, and each stripe belongs to one copy: stripe i of file f to the one in
- * whose share of [0, 1) the fraction of (i + 97 f) * 0.618... lies. Neighbours are so spread as
- * evenly as the shares allow, and a stripe comes from the same drive each time, which may have a
- * cache. A drive whose read fails for good is left out from then on where another has a copy, and
- * said so once; its reads are done by the others.
+ * A file may have copies on other drives. Each stripe belongs to one copy: stripe i of file f to
+ * the one in whose share of [0, 1) the fraction of (i + 97 f) * 0.618... lies. Neighbours are so
+ * spread as evenly as the shares allow, and a stripe comes from the same drive each time, which may
+ * have a cache. A drive whose read fails for good is left out from then on where another has a
+ * copy, and said so once; its reads are done by the others.
  *
  *   R1  a read that was submitted comes back exactly once;
  *   R2  until then nobody else touches its bytes;
@@ -50,7 +55,7 @@ struct read { /* the caller's storage */
     struct read *next;
     unsigned tries;
     unsigned drive, failed; /* that reads it; set of those that could not */
-    struct read *whole;     /* of which this is a part; NULL: this is a whole one */
+    struct read *whole;     /* of which this is a part */
     size_t cut, parts;      /* bytes that went into parts; parts that are not back */
     /* for engines: the piece that is missing, and how its reading ended */
     int fd;
@@ -73,7 +78,7 @@ struct read_engine {
 
 struct reader;
 
-/* depth: reads in flight, >= 1; more wait their turn. */
+/* depth: parts in flight at most, >= 1. */
 int reader_open(struct reader **out, unsigned depth, struct err *e);
 /* With another engine, which becomes the reader's to close, even if this fails. */
 int reader_open_with(struct reader **out, unsigned depth, const struct read_engine *engine,

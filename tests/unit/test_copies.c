@@ -364,6 +364,43 @@ static double visits(struct fixture *f, size_t n, int rounds)
     return (double)n * WINDOW * rounds / (double)(f->sim.now - from);
 }
 
+/* Looks each `step` ns, takes what is there, and returns the time that it took to have all. */
+static uint64_t poll_all(struct fixture *f, uint64_t step)
+{
+    const uint64_t from = f->sim.now;
+    while (reader_in_flight(f->reader) > 0) {
+        f->sim.now += step;
+        while (reader_next(f->reader, false))
+            ;
+    }
+    return f->sim.now - from;
+}
+
+/* Four stripes are in flight; more, where a thread that looks each 10 ms would leave the drive idle;
+ * and four again, when it looks often. */
+static void test_in_flight(void **state)
+{
+    (void)state;
+    enum { N = 24, BYTES = 7 * MIB };
+    struct fixture f;
+    struct read q[N];
+    uint8_t *const to = aligned_alloc(READ_ALIGN, BYTES);
+    open_fixture(&f, (const double[]){2, 0, 0});
+    f.sim.blind = true;
+    for (int round = 0; round < 12; round++) {
+        for (size_t i = 0; i < N; i++) {
+            q[i] = (struct read){.file = f.file[0], .at = i % 3 * BYTES, .bytes = BYTES, .to = to};
+            reader_submit(f.reader, &q[i]);
+            assert_true(f.sim.n <= 4 || (round > 0 && round < 11));
+        }
+        const uint64_t took = poll_all(&f, round ? 100000 : 10000000);
+        const double ideal = (double)N * BYTES / 2;
+        assert_true((double)took < 1.3 * ideal);
+    }
+    free(to);
+    reader_close(f.reader);
+}
+
 /* Drives of 2 and 5 GB/s are found to be so, and together give nearly 7, even where each visit
  * waits for its last byte; with half and half it would be 4. */
 static void test_two_speeds(void **state)
@@ -447,6 +484,7 @@ static void test_samples(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_in_flight),
         cmocka_unit_test(test_shares),
         cmocka_unit_test(test_out_of_order_and_short),
         cmocka_unit_test(test_failing_drives),
