@@ -3,9 +3,10 @@
  * The prompt is random tokens, so that experts are used as widely as a text could; generation draws
  * at temperature 1 and does not stop at the model's end of answer. Drafts, where --mtp allows them,
  * have a session of their own, so that neither pays for the other; the tokens are the same. Each
- * test runs once before it is timed, which brings its weights into memory. The machine's limits are
- * measured with the same threads right after their tests, but its memory's before there are
- * sessions: they fill what --ram gives, and that takes a block of its own.
+ * round of generation draws others: what streams would find in memory what the last round has read.
+ * Each test runs once before it is timed, which brings its weights into memory. The machine's
+ * limits are measured with the same threads right after their tests, but its memory's before there
+ * are sessions: they fill what --ram gives, and that takes a block of its own.
  */
 #include <stdlib.h>
 
@@ -89,12 +90,14 @@ static int time_prompt(struct bench *b, struct bench_row *r, double *tok_s, stru
 }
 
 /* Generation behind r->depth tokens and one more that yields the first logits. */
-static int time_decode(struct bench *b, struct bench_row *r, double *tok_s, struct glim_error *e)
+static int time_decode(struct bench *b, struct bench_row *r, uint64_t round, double *tok_s,
+                       struct glim_error *e)
 {
     glim_session *const s = r->kind == BENCH_DRAFTS ? b->drafting : b->session;
     struct glim_usage *const u = &r->usage;
     struct glim_generate g = GLIM_GENERATE_INIT;
     g.sampling.temperature = 1;
+    g.sampling.seed = round;
     g.max_tokens = r->tokens;
     g.ignore_eos = g.raw = true;
     g.on_event = on_event;
@@ -128,7 +131,8 @@ static int time_row(struct bench *b, struct bench_row *r, struct glim_error *e)
             r->stage_tok = 0;
             r->disk = (struct glim_streaming){0};
         }
-        rc = r->kind == BENCH_PROMPT ? time_prompt(b, r, &tok_s, e) : time_decode(b, r, &tok_s, e);
+        rc = r->kind == BENCH_PROMPT ? time_prompt(b, r, &tok_s, e)
+                                     : time_decode(b, r, i, &tok_s, e);
         glim_model_clock(b->model, false);
         if (i > 0)
             r->tok_s[i - 1] = tok_s;

@@ -1,5 +1,5 @@
-/* test_copies.c - reads of files with copies on other drives: how they are split, what is left when
- * a drive fails, and how much faster two drives are than one.
+/* test_copies.c - how much of a read is in flight; reads of files with copies on other drives: how
+ * they are split, what is left when a drive fails, and how much faster two drives are than one.
  *
  * The files are real and lie in folders of one drive; the drives are simulated: each has a speed in
  * a time of its own, so the figures are the same on every machine.
@@ -376,8 +376,8 @@ static uint64_t poll_all(struct fixture *f, uint64_t step)
     return f->sim.now - from;
 }
 
-/* Four stripes are in flight; more, where a thread that looks each 10 ms would leave the drive idle;
- * and four again, when it looks often. */
+/* Four stripes are in flight; more, where a thread that looks each 10 ms would leave the drive
+ * idle; and four again, when it looks often. */
 static void test_in_flight(void **state)
 {
     (void)state;
