@@ -4,8 +4,8 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
+#include "base/pages.h"
 #include "base/util.h"
 
 static enum kv_type rope_type(const struct kv_layout *l)
@@ -69,21 +69,16 @@ int kv_init(struct kv *kv, const struct kv_layout *l, uint64_t capacity, struct 
         return err_set(e, GLIM_ELIMIT, "cache for %llu tokens: more bytes than can be addressed",
                        (unsigned long long)capacity);
     }
-    void *p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) {
-        kv_deinit(kv);
-        return err_nomem(e, "cache", bytes);
-    }
-    (void)madvise(p, (size_t)bytes, MADV_HUGEPAGE); /* a wish */
-    kv->memory = p;
-    return GLIM_OK;
+    kv->memory = pages_take(bytes);
+    if (kv->memory)
+        return GLIM_OK;
+    kv_deinit(kv);
+    return err_nomem(e, "cache", bytes);
 }
 
 void kv_deinit(struct kv *kv)
 {
-    if (kv->memory)
-        munmap(kv->memory, (size_t)(ceil_div_u64(kv->capacity, KV_PAGE_TOK) * kv->page_bytes));
+    pages_give_back(kv->memory, ceil_div_u64(kv->capacity, KV_PAGE_TOK) * kv->page_bytes);
     free(kv->latent_at);
     free(kv->index_at);
     *kv = (struct kv){0};

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/pages.h"
 #include "base/util.h"
 #include "weights/windows.h"
 
@@ -93,13 +94,10 @@ int resident_load(struct resident *r, const struct weights *w, struct reader *re
     *r = (struct resident){0};
     int rc = find_windows(&l, w, m, n, e);
     if (rc == 0) {
-        void *const p = mmap(NULL, (size_t)l.bytes, PROT_READ | PROT_WRITE,
-                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (p == MAP_FAILED) {
+        *r = (struct resident){.memory = pages_take(l.bytes), .bytes = l.bytes};
+        if (!r->memory) {
             rc = err_nomem(e, "always-on weights", l.bytes);
         } else {
-            *r = (struct resident){.memory = p, .bytes = l.bytes};
-            (void)madvise(p, (size_t)l.bytes, MADV_HUGEPAGE);
             rc = read_windows(&l, reader, r->memory, progress, ctx, e);
         }
     }
@@ -116,7 +114,6 @@ int resident_load(struct resident *r, const struct weights *w, struct reader *re
 
 void resident_free(struct resident *r)
 {
-    if (r->memory)
-        (void)munmap(r->memory, (size_t)r->bytes);
+    pages_give_back(r->memory, r->bytes);
     *r = (struct resident){0};
 }

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/pages.h"
 #include "base/util.h"
 
 #define NONE UINT32_MAX
@@ -83,12 +83,9 @@ static int take_memory(struct slots *s, struct err *e)
     s->slot = mem_zalloc(s->n, sizeof *s->slot);
     if (!s->slot)
         return err_nomem(e, "slots of experts", s->n * sizeof *s->slot);
-    void *const p = mmap(NULL, (size_t)s->bytes, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED)
+    s->memory = pages_take(s->bytes);
+    if (!s->memory)
         return err_nomem(e, "experts in memory", s->bytes);
-    s->memory = p;
-    (void)madvise(p, (size_t)s->bytes, MADV_HUGEPAGE);
     uint8_t *at = s->memory;
     for (size_t c = 0; c < s->classes; c++)
         for (uint32_t i = 0; i < s->class[c].n; i++, at += s->class[c].bytes)
@@ -120,8 +117,7 @@ int slots_init(struct slots *s, const struct weights *w, const struct experts *x
 
 void slots_deinit(struct slots *s)
 {
-    if (s->memory)
-        (void)munmap(s->memory, (size_t)s->bytes);
+    pages_give_back(s->memory, s->bytes);
     free(s->slot);
     free(s->slot_of);
     free(s->class_of);
