@@ -67,7 +67,7 @@ else
   $(error BUILD=$(BUILD): expected release, werror, asan, tsan, hostile, fuzz or arm64)
 endif
 
-LIBS    := -ljson-c -lpcre2-8 -lpthread -lm
+LIBS    := -lxxhash -ljson-c -lpcre2-8 -lpthread -lm
 CLILIBS :=
 CPPFLAGS := -Iinclude -Isrc
 ifneq ($(WITH_EDIT),0)
@@ -154,7 +154,7 @@ $(O)/libglim.so: $(LIBOBJ)
 $(O)/glim: $(CLIOBJ) $(O)/libglim.a
 	$(CC) -pie -Wl,-z,relro,-z,now $(LDSAN) $^ $(CLILIBS) $(LIBS) $(LDFLAGS) -o $@
 
-$(O)/glim.pc: glim.pc.in
+$(O)/glim.pc: glim.pc.in Makefile
 	@mkdir -p $(@D)
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' $< > $@
 

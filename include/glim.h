@@ -116,6 +116,13 @@ struct glim_model_options {
      * minutes, and when the model is closed. NULL: none. A file that cannot be used is a notice. */
     const char *usage;
     const char *workload; /* any name; NULL = "default" */
+    /* A folder that is there, for checksums of routed experts: each that is read from the files is
+     * then held against its own, read once more if it differs, and fails the step (GLIM_EIO) if it
+     * still does. They are made by reading all experts once, in the first session of a model whose
+     * files the folder has none of. NULL: reads are not checked. */
+    const char *sums_folder;
+    /* Asked during that work: nonzero stops it, GLIM_ESTOPPED; what is done stays. May be NULL. */
+    int (*stop)(void *progress_ctx);
 };
 enum { GLIM_MIRRORS_MAX = 7 };
 #define GLIM_MODEL_OPTIONS_INIT {.size = sizeof(struct glim_model_options)}
@@ -430,6 +437,9 @@ struct glim_streaming {
     uint64_t wait_ns;          /* in which a step had nothing to compute but what was being read */
     /* From each drive, always-on weights included: the model's own, then options.mirror. */
     uint64_t drive_bytes[1 + GLIM_MIRRORS_MAX];
+    /* With sums_folder: experts whose checksum was looked at, nanoseconds that took, and how many
+     * were not right. */
+    uint64_t checked, check_ns, wrong;
 };
 GLIM_API void glim_model_streaming(const glim_model *m, struct glim_streaming *out);
 

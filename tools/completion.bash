@@ -5,7 +5,7 @@ _glim_options() {
         --repeat-penalty --presence-penalty --frequency-penalty --seed -s"
     local opens="--model -m --threads -t --no-pin --isa --quiet -q --help -h"
     local cache="--ctx -c --ram --kv --kv-index"
-    local compute="$cache --chunk --mirror --usage --workload --latent-eps --index-norm-eps --index-rope --index-hadamard --index-always
+    local compute="$cache --check-reads --chunk --mirror --usage --workload --latent-eps --index-norm-eps --index-rope --index-hadamard --index-always
         --mtp-prenorm --moe-by-expert --expand"
     case $1 in
     run) echo "$talk $opens $compute --mtp --tools --messages --raw --ids --print-ids --stop --ignore-eos --json" ;;

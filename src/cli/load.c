@@ -88,9 +88,15 @@ static void set_knobs(struct glim_knobs *k, const struct opts *o)
     k->index_always = o->index_always;
 }
 
+static int on_stop(void *ctx)
+{
+    (void)ctx;
+    return interrupted();
+}
+
 int model_open(const struct opts *o, glim_model **out, struct glim_error *e)
 {
-    char path[MODEL_PATH_MAX], usage[USER_PATH_MAX];
+    char path[MODEL_PATH_MAX], usage[USER_PATH_MAX], sums[USER_PATH_MAX];
     *out = NULL;
     int rc = model_path(o, path, e);
     if (rc != GLIM_OK)
@@ -106,6 +112,11 @@ int model_open(const struct opts *o, glim_model **out, struct glim_error *e)
     mo.notice = on_notice;
     mo.usage = usage_file(o, usage);
     mo.workload = o->workload;
+    mo.stop = on_stop;
+    if (o->check_reads && !user_path(USER_CACHE, "", sums))
+        return glim_error_set(e, GLIM_EIO, "--check-reads: no folder for checksums: neither "
+                              "XDG_CACHE_HOME nor HOME is set");
+    mo.sums_folder = o->check_reads ? sums : NULL;
     set_knobs(&mo.knobs, o);
     rc = glim_model_open(out, path, &mo, e);
     progress_end();

@@ -140,6 +140,9 @@ static const struct opt table[] = {
      "the state folder; else off]"},
     {"workload", 0, OPT_TEXT, GROUP_MODEL, COMPUTE, "NAME", 0, 0, AT(workload),
      "kind of work: each has a history of use of its own [default]"},
+    {"check-reads", 0, OPT_FLAG, GROUP_MODEL, COMPUTE, NULL, 0, 0, AT(check_reads),
+     "hold each expert that is read from disk against its checksum; the first run reads all of "
+     "them to make these"},
     {"kv", 0, OPT_CHOICE, GROUP_MODEL, COMPUTE | V(PLAN), "f16|bf16|f32|q8", 0, 0, AT(kv),
      "type of the cache; q8 keeps 16 bits where a position is in it [f16]"},
     {"kv-index", 0, OPT_CHOICE, GROUP_MODEL, COMPUTE | V(PLAN), "auto|i8|f16", 0, 0, AT(kv_index),

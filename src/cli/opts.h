@@ -74,7 +74,7 @@ struct opts {
     const char *model;
     uint64_t threads;
     const char *isa;
-    bool unpinned;
+    bool unpinned, check_reads;
     uint64_t ctx, chunk;
     const char *usage, *workload;
     int kv, kv_index; /* enum glim_kv, enum glim_kv_index */

@@ -58,6 +58,8 @@ struct glim_model {
     uint64_t ram_bytes; /* budget; 0 = what the machine has */
     bool stream_always; /* even if everything fits */
     bool placed;        /* placement.c has decided */
+    char *sums_folder;  /* owned; NULL: reads are not checked */
+    int (*stop)(void *ctx);
     struct resident resident;
     void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total);
     void *progress_ctx;

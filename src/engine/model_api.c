@@ -156,6 +156,9 @@ static int open_parts(struct glim_model *m, const char *path, const struct glim_
     m->notice_ctx = o->notice_ctx;
     if (habits_init(m, o, e) != 0)
         return e->code;
+    m->stop = o->stop;
+    if (o->sums_folder && !(m->sums_folder = strdup(o->sums_folder)))
+        return err_nomem(e, "path", strlen(o->sums_folder));
     m->path = strdup(path);
     if (!m->path)
         return err_nomem(e, "path", strlen(path));
@@ -206,6 +209,7 @@ void glim_model_close(glim_model *m)
     model_deinit(&m->model);
     resident_free(&m->resident);
     weights_close(&m->weights);
+    free(m->sums_folder);
     free(m->path);
     for (size_t i = 0; i < m->mirrors; i++)
         free(m->mirror[i]);

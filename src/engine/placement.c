@@ -96,11 +96,37 @@ static uint64_t largest_expert(const struct glim_model *m)
     return bytes;
 }
 
+static int on_sums(void *ctx, uint64_t done, uint64_t total)
+{
+    const struct glim_model *const m = ctx;
+    if (m->progress)
+        m->progress(m->progress_ctx, "checksums of experts", done, total);
+    return m->stop ? m->stop(m->progress_ctx) : 0;
+}
+
+/* Makes the checksums that are missing, if reads are to be checked. Where that fails, the next
+ * session tries again. */
+static int check_reads(struct glim_model *m, struct err *e)
+{
+    struct sums *sums;
+    struct store *const store = m->model.experts.store;
+    if (!store || !m->sums_folder || store_checks_reads(store))
+        return GLIM_OK;
+    if (sums_open(&sums, &m->weights, &m->model.experts, m->sums_folder, e) != 0)
+        return e->code;
+    if (sums_build(sums, store, on_sums, m, e) != 0) {
+        sums_close(sums);
+        return e->code;
+    }
+    store_check_reads(store, sums);
+    return GLIM_OK;
+}
+
 int placement_make(struct glim_model *m, const struct placement_session *s, struct err *e)
 {
     struct parts p = {.budget = budget_of(m), .n = model_matrices(&m->model, s->mtp, NULL)};
     if (m->placed || m->model.experts.layers == 0)
-        return GLIM_OK;
+        return check_reads(m, e);
     uint64_t cache;
     if (!mul_u64(s->context, s->cache_bytes_per_token, &cache))
         cache = UINT64_MAX / 4;
@@ -110,6 +136,8 @@ int placement_make(struct glim_model *m, const struct placement_session *s, stru
         m->placed = true;
         if (m->mirrors)
             model_notice(m, "mirrors are not used: all of the model fits into memory");
+        if (m->sums_folder)
+            model_notice(m, "reads are not checked: all of the model fits into memory");
         return GLIM_OK;
     }
     m->model.experts.streamed = true;
@@ -124,5 +152,5 @@ int placement_make(struct glim_model *m, const struct placement_session *s, stru
     free(p.always);
     m->placed = rc == 0;
     m->model.experts.streamed = rc == 0;
-    return rc;
+    return rc == 0 ? check_reads(m, e) : rc;
 }

@@ -21,6 +21,9 @@ void glim_model_streaming(const glim_model *m, struct glim_streaming *out)
         .hits = c.hits,
         .read_bytes = c.bytes,
         .wait_ns = c.wait_ns,
+        .checked = c.checked,
+        .check_ns = c.check_ns,
+        .wrong = c.wrong,
     };
     for (unsigned d = 0; d <= m->mirrors; d++)
         out->drive_bytes[d] = reader_drive_bytes(m->reader, d);

@@ -143,6 +143,7 @@ void slots_empty(struct slots *s, struct slot *x)
     s->slot_of[x->key] = NONE;
     x->state = SLOT_EMPTY;
     x->error = 0;
+    x->again = x->wrong = false;
     class_of(s, x->key)->empty++;
 }
 

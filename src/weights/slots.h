@@ -27,8 +27,9 @@ struct slot {
     uint8_t *memory;
     struct expert expert; /* where it is when ready */
     struct read read[SLOT_PIECES];
-    size_t reading;       /* reads that are not back */
+    size_t reads, reading; /* in all; that are not back */
     int error;            /* of one that failed: its index + 1 */
+    bool again, wrong;    /* read a second time, its checksum being wrong; still */
 };
 
 struct slot_class { /* of layers whose experts take equal room */

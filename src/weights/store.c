@@ -27,6 +27,7 @@ struct visit {
 struct store {
     struct slots slots;
     struct reader *reader;
+    struct sums *sums; /* NULL: reads are not checked */
     struct visit visit;
     struct store_counts counts;
 };
@@ -56,6 +57,27 @@ int store_open(struct store **out, const struct weights *w, const struct experts
     return GLIM_OK;
 }
 
+static void submit(struct store *s, struct slot *x)
+{
+    x->reading = x->reads;
+    s->counts.reads += x->reads;
+    for (size_t i = 0; i < x->reads; i++)
+        reader_submit(s->reader, &x->read[i]);
+}
+
+/* Is what was read what it should be? */
+static bool is_right(struct store *s, const struct slot *x)
+{
+    if (!s->sums)
+        return true;
+    const uint64_t from = now_ns();
+    const bool right = sums_match(s->sums, x->key, &x->expert);
+    s->counts.check_ns += now_ns() - from;
+    s->counts.checked++;
+    s->counts.wrong += !right;
+    return right;
+}
+
 /* A read that came back; its slot may be ready now. */
 static void take_back(struct store *s, struct read *q)
 {
@@ -65,6 +87,15 @@ static void take_back(struct store *s, struct read *q)
     s->counts.bytes += q->got;
     if (--x->reading > 0)
         return;
+    if (!x->error && !is_right(s, x)) {
+        if (!x->again) { /* a bit may have flipped on the way */
+            x->again = true;
+            submit(s, x);
+            return;
+        }
+        x->wrong = true;
+        x->error = 1;
+    }
     if (!x->error)
         x->state = SLOT_READY;
     else if (!x->wanted)
@@ -81,26 +112,41 @@ void store_close(struct store *s)
             break;
     }
     reader_close(s->reader);
+    sums_close(s->sums);
     slots_deinit(&s->slots);
     free(s->visit.over);
     free(s);
 }
 
 uint64_t store_bytes(const struct store *s) { return s->slots.bytes; }
+
+uint64_t store_layer_bytes(const struct store *s, uint64_t layer)
+{
+    const struct slots *const o = &s->slots;
+    return o->class[o->class_of[layer]].bytes * o->experts->per_layer;
+}
+
+void store_check_reads(struct store *s, struct sums *sums)
+{
+    s->sums = sums;
+    s->counts = (struct store_counts){0};
+}
+
 void store_count(const struct store *s, struct store_counts *out) { *out = s->counts; }
+
+bool store_checks_reads(const struct store *s) { return s->sums != NULL; }
 
 /* Starts to read an expert into an empty slot. */
 static void fill(struct store *s, struct slot *x, uint32_t key)
 {
     struct window window[SLOT_PIECES];
-    slots_take(&s->slots, x, key, window, &x->reading);
-    s->counts.reads += x->reading;
-    for (size_t i = 0; i < x->reading; i++) {
+    slots_take(&s->slots, x, key, window, &x->reads);
+    for (size_t i = 0; i < x->reads; i++) {
         const struct window *const o = &window[i];
         x->read[i] = (struct read){.file = o->file, .at = o->at, .bytes = (size_t)o->bytes,
                                    .to = x->memory + o->into, .owner = x};
-        reader_submit(s->reader, &x->read[i]);
     }
+    submit(s, x);
 }
 
 /* ---- a visit ---- */
@@ -186,6 +232,8 @@ static int blame_failed(struct store *s, struct err *e)
             s->visit.missing = min_u64(s->visit.missing, i);
             continue;
         }
+        if (x->wrong)
+            return sums_blame(s->sums, x->key, &x->expert, e);
         const struct expert *const at = &s->slots.experts->table[x->key];
         (void)reader_blame(s->reader, &x->read[x->error - 1], e);
         return err_prefix(e, "expert %u of tensor \"%s\"", s->visit.expert[i], at->gate.name);
@@ -273,9 +321,11 @@ static void fill_at_random(struct store *s, uint64_t *random)
 int store_measure(struct store *s, uint64_t ns, double *bytes_per_s, struct err *e)
 {
     const struct store_counts before = s->counts;
+    struct sums *const sums = s->sums;
     uint64_t random = 1;
     int rc = GLIM_OK;
     forget(s);
+    s->sums = NULL; /* what the drive gives, not what is done with it */
     const uint64_t start = now_ns();
     fill_at_random(s, &random);
     while (reader_in_flight(s->reader)) {
@@ -292,5 +342,6 @@ int store_measure(struct store *s, uint64_t ns, double *bytes_per_s, struct err 
     }
     *bytes_per_s = (double)(s->counts.bytes - before.bytes) * 1e9 / (double)(now_ns() - start);
     s->counts = before;
+    s->sums = sums;
     return rc;
 }

@@ -6,7 +6,8 @@
  * was there before, then what arrives, in any order. A slot that is wanted is not emptied before
  * the visit is over (E1).
  *
- *   ST2  a slot whose reads failed holds nothing: the next visit tries again.
+ *   ST2  a slot whose reads failed holds nothing: the next visit tries again;
+ *   ST4  with checksums (sums.h), a slot is ready only if what it holds has the right ones.
  *
  * A visit that wants most of a layer, as prompts do, goes through all layers once and then again:
  * each expert would push out the one that is needed soonest. So it reads a few experts ahead into a
@@ -17,9 +18,8 @@
 
 #include "base/reader.h"
 #include "weights/experts.h"
+#include "weights/sums.h"
 #include "weights/weights.h"
-
-struct store;
 
 /* For the experts of x, whose files are w's, with slots of `budget` bytes in all. Takes the reader,
  * even if it fails. */
@@ -27,6 +27,12 @@ int store_open(struct store **out, const struct weights *w, const struct experts
                uint64_t budget, struct reader *reader, struct err *e);
 void store_close(struct store *s);
 uint64_t store_bytes(const struct store *s); /* of its slots */
+uint64_t store_layer_bytes(const struct store *s, uint64_t layer); /* of all experts' slots */
+
+/* From now on an expert is ready only if its checksum is right; one whose is not is read once more,
+ * then is GLIM_EIO. Takes the sums, which are whole; no visit is under way. */
+void store_check_reads(struct store *s, struct sums *sums);
+bool store_checks_reads(const struct store *s);
 
 /* Visits experts[n] of a layer, rising, n <= per_layer. */
 void store_begin(struct store *s, uint64_t layer, const uint32_t *expert, size_t n);
@@ -48,6 +54,8 @@ struct store_counts { /* since opening */
     uint64_t wanted, hits;   /* experts */
     uint64_t reads, bytes;   /* from disk */
     uint64_t wait_ns;        /* in which a step had nothing to compute */
+    uint64_t checked, wrong; /* experts held against their checksums; that differed */
+    uint64_t check_ns;       /* that took */
 };
 void store_count(const struct store *s, struct store_counts *out);
 

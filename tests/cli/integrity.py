@@ -1,4 +1,5 @@
-"""glim verify: what is wrong is found and named; nothing that strangers wrote leads out of the folder or in circles."""
+"""glim verify and --check-reads: what is wrong is found and named; nothing that strangers wrote leads out of the folder or in
+circles."""
 import contextlib
 import hashlib
 import http.server
@@ -317,6 +318,47 @@ def test_verify_stays_in_the_folder():
     refused(verify(folder, "--manifest", sums + ".fifo", timeout=10))
     os.mkfifo(os.path.join(folder, "pipe.json"))
     assert "is a FIFO" in lines_of(verify(folder, timeout=10))["pipe.json"]
+
+
+def streaming_budget():
+    """The least --ram, in MiB, with which the bundled model runs."""
+    for ram in range(8, 60):
+        if glim("run", "--ids", "1,2,3", "-n", "2", "--ram", f"{ram}M", "-c", "64", "--mtp", "off").code == 0:
+            return f"{ram}M"
+    raise AssertionError("no budget runs")
+
+
+@test
+def test_check_reads():
+    """Checksums are made once, kept, and change no answer; a byte that rots is named."""
+    if MODEL:
+        return
+    shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+    model = os.path.join(TMP, "verify", "checked.gguf")
+    os.makedirs(os.path.dirname(model), exist_ok=True)
+    shutil.copy(os.path.join(ROOT, "models", "glm-nano.gguf"), model)
+    run = ["run", "-m", model, "--ids", "1,2,3,4,5,6,7,8", "-n", "8", "--temp", "0", "--print-ids", "-c", "64", "--mtp", "off"]
+    streamed = [*run, "--ram", streaming_budget()]
+    want = ok(glim(*streamed)).out
+    assert "reads are not checked" in ok(glim(*run, "--check-reads")).err
+    assert ok(glim(*streamed, "--check-reads")).out == want
+    folder = os.path.join(os.environ["XDG_CACHE_HOME"], "glim")
+    kept, = os.listdir(folder)
+    before = os.stat(os.path.join(folder, kept))
+    assert kept.startswith("sums-") and before.st_mode & 0o777 == 0o600
+    assert ok(glim(*streamed, "--check-reads")).out == want
+    assert os.stat(os.path.join(folder, kept)).st_mtime_ns == before.st_mtime_ns
+    for t in json.loads(ok(glim("show", "-m", model, "--tensors", "--json")).out)["tensor_list"]:
+        if t["name"] == "blk.3.ffn_down_exps.weight":
+            for x in range(t["shape"][0]):
+                flip(model, t["offset"] + t["bytes"] // t["shape"][0] * x + 64, keep_times=True)
+    r = refused(glim(*streamed, "--check-reads"))
+    assert ' of tensor "blk.3.ffn_down_exps.weight": ' in r.err and model in r.err and kept in r.err, r
+    ok(glim(*streamed))  # who does not ask gets other answers, or the same
+    os.utime(model)
+    ok(glim(*streamed, "--check-reads"))  # another file, as far as one can tell: new sums
+    r = glim(*streamed, "--check-reads", env={"XDG_CACHE_HOME": "", "HOME": ""})
+    assert "XDG_CACHE_HOME" in refused(r).err, r
 
 
 # ---- a hub ----

@@ -25,6 +25,10 @@ static int64_t result_of(struct late *l, struct read *r)
     if ((l->begun >= l->fail_from && l->begun <= l->fail_to) || r->tries < l->first_tries)
         return -l->error;
     const ssize_t n = pread(r->fd, r->piece_to, r->piece_bytes, (off_t)r->piece_at);
+    if (n > 0 && l->wrong > 0) {
+        l->wrong--;
+        r->piece_to[n / 2] ^= 4;
+    }
     if (n <= 0 || !l->most || (size_t)n <= l->most)
         return n < 0 ? -errno : n;
     memset(r->piece_to + l->most, 0xdb, (size_t)n - l->most);

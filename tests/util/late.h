@@ -16,6 +16,7 @@ struct late {
     unsigned fail_from, fail_to; /* those of them that fail, counted from 1; 0 = none */
     unsigned first_tries;        /* so many tries of each read fail */
     int error;
+    unsigned wrong;  /* pieces, from the next on, that come with a bit flipped */
     struct read *held[LATE_DEPTH]; /* begun and not back */
     size_t n;
 };
