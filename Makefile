@@ -252,6 +252,10 @@ $(O)/bench/gemm_onednn: $(ONEDNNOBJ) $(O)/libglim.a
 bench-onednn:
 	@bench/gemm-onednn
 
+# What glim plan predicts beside what is measured, over simulated drives; MODEL has to fit into memory.
+bench-streaming: all
+	@bench/streaming $(MODEL)
+
 # What drafts bring and cost, by kind of prompt.
 $(O)/bench/mtp.o: CPPFLAGS += $(CPPFLAGS_TESTS)
 

@@ -84,6 +84,13 @@ struct glim_knobs {
     bool stream_always;     /* read experts from the files even when all would fit: for tests */
 };
 
+/* A drive in numbers. */
+struct glim_drive_model {
+    double gb_s;       /* 0 = none is given */
+    double latency_us; /* before a read's first byte */
+    uint32_t depth;    /* reads that it works on at once; 0 = 32 */
+};
+
 struct glim_model_options {
     size_t size;
     int threads;         /* 0 = one per processor */
@@ -97,7 +104,8 @@ struct glim_model_options {
     bool unpinned;
     /* Memory for weights, caches and work; 0 = what the machine has available, less a reserve. What
      * does not fit is read from the files again and again: routed experts. Decided when the first
-     * session is made, whose cache counts. */
+     * session is made, whose cache counts; later sessions take of the room for experts, and are
+     * refused where there is not enough. */
     uint64_t ram_bytes;
     /* Folders on other drives with copies of the model's files, all or some, under the same names:
      * what is not mapped is then read from all drives at once, from each as much as its measured
@@ -123,6 +131,10 @@ struct glim_model_options {
     const char *sums_folder;
     /* Asked during that work: nonzero stops it, GLIM_ESTOPPED; what is done stays. May be NULL. */
     int (*stop)(void *progress_ctx);
+    /* For measuring: experts are there when a drive of these numbers would have brought them,
+     * however fast the true one is. They are used as mapped, so the files should fit into the
+     * system's cache, and the room for experts stays empty. */
+    struct glim_drive_model drive;
 };
 enum { GLIM_MIRRORS_MAX = 7 };
 #define GLIM_MODEL_OPTIONS_INIT {.size = sizeof(struct glim_model_options)}
@@ -193,14 +205,24 @@ GLIM_API int glim_model_check(const glim_model *m, struct glim_error *e);
 
 /* ---- placement ---- */
 
+/* How often experts are chosen. MEASURED: as in use reported for GLM-5.2, where the hottest tenth
+ * of a layer has 31 % of it and the hottest half 78 %. UNIFORM: all equally. */
+enum glim_use { GLIM_USE_MEASURED, GLIM_USE_UNIFORM };
+
 struct glim_plan_request {
     size_t size;
-    uint64_t ram_bytes;   /* budget; 0 = what the machine has available */
+    uint64_t ram_bytes;   /* budget; 0 = what a session would take */
     uint64_t context_tok; /* cache for this many tokens; 0 = 8192 */
     uint64_t sessions;    /* 0 = 1 */
     enum glim_kv kv;
-    double ram_gb_s, disk_gb_s; /* bandwidths to predict with; 0 = typical values (20 and 3) */
+    double ram_gb_s;      /* at which generation reads weights, to predict with; 0 = 20 */
     enum glim_kv_index kv_index;
+    uint64_t chunk_tok;   /* of prompts; 0 = 512 */
+    bool mtp;             /* sessions with drafts */
+    struct glim_drive_model drive; /* to predict with; 0 = 3 GB/s, 80 us */
+    enum glim_use use;
+    double hit_rate;      /* share of expert reads that memory serves, where known; 0 = it is found
+                           * by playing the use against the slots */
 };
 #define GLIM_PLAN_REQUEST_INIT {.size = sizeof(struct glim_plan_request)}
 
@@ -211,17 +233,30 @@ struct glim_plan_item {
 
 enum { GLIM_PLAN_ITEMS_MAX = 16 };
 
-/* Where the model does not run, nothing has a place and no speed: those figures are 0. */
+/* What would make a plan run, each alone, where it does not; 0 or false: it would not. */
+struct glim_plan_advice {
+    uint64_t context_tok, chunk_tok; /* the most that runs */
+    bool kv_q8, no_drafts;
+};
+
+/* What placement does with the first of such sessions, to the byte. Where the model does not run,
+ * nothing has a place and no speed: those figures are 0. */
 struct glim_plan {
     uint64_t ram_bytes, context_tok, sessions;
     uint64_t cache_bytes_per_token, cache_bytes;
     uint64_t resident_bytes, streamed_bytes;
+    uint64_t expert_slots, experts; /* in memory at a time; that generation can want */
     uint64_t ram_read_per_token, disk_read_per_token; /* bytes, the expert hit rate below assumed */
-    double expert_hit_rate;      /* share of expert reads that memory serves, if use were uniform */
-    double ram_gb_s, disk_gb_s, tok_s_ram, tok_s_disk, tok_s; /* bounds; tok_s is the lower */
+    double expert_hit_rate;      /* share of expert reads that memory serves */
+    double ram_gb_s, tok_s_ram, tok_s_disk; /* bounds: reading memory alone, the drive alone */
+    struct glim_drive_model drive;
+    enum glim_use use;
+    double ram_ms, disk_ms;      /* a token, each alone */
+    double tok_s;                /* predicted: generation without drafts, both overlapping */
     bool fits;                   /* all resident */
-    bool runs;                   /* always-on weights, caches and one layer's experts fit */
+    bool runs;                   /* always-on weights, sessions and one layer's experts fit */
     uint64_t least_ram_bytes;    /* the least budget that runs */
+    struct glim_plan_advice advice; /* where it does not run */
     size_t items;
     struct glim_plan_item item[GLIM_PLAN_ITEMS_MAX];
 };
@@ -519,7 +554,11 @@ struct glim_machine {
     char cpu[128];   /* the processor's own name, or "unknown" */
     const char *isa; /* static storage */
     int processors;
-    uint64_t memory_bytes, memory_available_bytes;
+    uint64_t memory_bytes;
+    uint64_t memory_available_bytes; /* to this process: the limits of its control groups count */
+    uint64_t memory_limit_bytes; /* of the control group that leaves least; 0 = there is none */
+    char memory_group[256];      /* that group's folder */
+    uint64_t memory_budget_bytes; /* what a model takes where glim_model_options.ram_bytes is 0 */
 };
 GLIM_API void glim_machine(struct glim_machine *out);
 

@@ -11,13 +11,13 @@ _glim_options() {
     run) echo "$talk $opens $compute --mtp --tools --messages --raw --ids --print-ids --stop --ignore-eos --json" ;;
     chat) echo "$talk $opens $compute --mtp" ;;
     show) echo "$opens --latent-eps --tensors --json" ;;
-    plan) echo "$opens $cache --sessions --ram-bandwidth --disk-bandwidth --json" ;;
+    plan) echo "$opens $cache --chunk --mtp --sessions --bandwidth --drive --use --hit-rate --json" ;;
     tokenize) echo "--model -m --special --json --quiet -q --help -h" ;;
     detokenize) echo "--model -m --skip-special --quiet -q --help -h" ;;
     template) echo "--model -m --ids --quiet -q --help -h" ;;
     logits) echo "$opens $compute --ids --out -o --last --mtp --decode" ;;
     ppl) echo "$opens $compute --file -f --special --decode --save-logits --against --json" ;;
-    bench) echo "$opens $compute --mtp --prompt -p --tokens -n --depth -d --reps -r --svg --csv --json" ;;
+    bench) echo "$opens $compute --mtp --prompt -p --tokens -n --depth -d --reps -r --drive --svg --csv --json" ;;
     doctor) echo "$opens --json" ;;
     verify) echo "--model -m --threads -t --manifest --hub --endpoint --write -w --fresh --json --quiet -q --help -h" ;;
     mirror) echo "--json --quiet -q --help -h" ;;
@@ -36,6 +36,7 @@ _glim() {
     fi
     case $before in
     --effort) mapfile -t COMPREPLY < <(compgen -W "default high max off" -- "$word") ;;
+    --use) mapfile -t COMPREPLY < <(compgen -W "measured uniform" -- "$word") ;;
     --kv) mapfile -t COMPREPLY < <(compgen -W "f16 bf16 f32 q8" -- "$word") ;;
     --kv-index) mapfile -t COMPREPLY < <(compgen -W "auto i8 f16" -- "$word") ;;
     --isa) mapfile -t COMPREPLY < <(compgen -W "baseline neon avx2 avx512 amx" -- "$word") ;;

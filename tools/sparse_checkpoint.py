@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Write GLM-5.2's complete checkpoint with every name, shape and size as released, and no weights.
 
-  sparse_checkpoint.py {bf16|fp8|gguf} OUT [--indexer all|full] [--shards N]
+  sparse_checkpoint.py {bf16|fp8|gguf} OUT [--indexer all|full] [--shards N] [--experts TYPE] [--rest TYPE]
 
 The files have their true length, but only the headers are written: the rest are holes that take no disk space and read
 as zeros. bf16: 282 shards, 59,585 tensors, 1,506,659,919,872 bytes. fp8: 141 shards, 118,629 tensors, 755,617,140,416
 bytes; one scale in a hundred lies in another shard than its weight, as the format allows. gguf: 1,809 tensors, experts
-in Q4_K, the rest in Q8_0, some 434 GB in 10 parts; `--indexer full` leaves the indexer out of the layers that share.
+in Q4_K, the rest in Q8_0, some 434 GB in 10 parts; `--indexer full` leaves the indexer out of the layers that share,
+`--experts` and `--rest` choose other types.
 
 The configuration is the released one (tests/data/glm52). There is no tokenizer in the folders, and the GGUF file's
 token list has the true length and special tokens but made-up words and no merges: enough to open, show and plan.
@@ -167,7 +168,7 @@ def write_safetensors(out, fp8, shards):
 
 # ---- GGUF ----
 
-TYPES = {"F32": (0, 1, 4), "Q8_0": (8, 32, 34), "Q4_K": (12, 256, 144)}
+TYPES = {"F32": (0, 1, 4), "Q8_0": (8, 32, 34), "Q4_K": (12, 256, 144), "IQ2_XXS": (16, 256, 66)}
 ALIGN = 32
 
 
@@ -311,9 +312,15 @@ def write_part(path, pairs, tensors):
     return data + at
 
 
-def write_gguf(out, indexer, shards):
+def retyped(dims, kind, experts, rest):
+    """Rows that are not whole blocks keep their type."""
+    other = {"Q4_K": experts, "Q8_0": rest}.get(kind, kind)
+    return other if dims[0] % TYPES[other][1] == 0 else kind
+
+
+def write_gguf(out, indexer, shards, experts="Q4_K", rest="Q8_0"):
     c = read_config("config.json")
-    tensors = list(gguf_tensors(c, indexer))
+    tensors = [(n, d, retyped(d, k, experts, rest)) for n, d, k in gguf_tensors(c, indexer)]
     assert len(tensors) == GGUF_TENSORS[indexer], len(tensors)
     count = shards or 10
     total, size, done, parts = sum(gguf_bytes(d, k) for _, d, k in tensors), 0, 0, [[] for _ in range(count)]
@@ -325,7 +332,7 @@ def write_gguf(out, indexer, shards):
         pairs = metadata(c) if i == 0 else {}
         if count > 1:
             pairs |= {"split.no": u16(i), "split.count": u16(count), "split.tensors.count": len(tensors)}
-        name = f"GLM-5.2-Q4_K-{i + 1:05d}-of-{count:05d}.gguf" if count > 1 else "GLM-5.2-Q4_K.gguf"
+        name = f"GLM-5.2-{experts}-{i + 1:05d}-of-{count:05d}.gguf" if count > 1 else f"GLM-5.2-{experts}.gguf"
         size += write_part(os.path.join(out, name), pairs, part)
     print(f"{out}: {len(tensors)} tensors, {total} bytes of weights, {count} parts of {size} bytes")
 
@@ -337,10 +344,12 @@ def main():
     a.add_argument("--indexer", choices=["all", "full"], default="all",
                    help="gguf: indexer tensors in all blocks, or in those that own one")
     a.add_argument("--shards", type=int, default=0, help="number of files, instead of the release's")
+    a.add_argument("--experts", choices=list(TYPES), default="Q4_K", help="gguf: type of routed experts")
+    a.add_argument("--rest", choices=list(TYPES), default="Q8_0", help="gguf: type of all other matrices")
     o = a.parse_args()
     os.makedirs(o.out, exist_ok=True)
     if o.kind == "gguf":
-        write_gguf(o.out, o.indexer, o.shards)
+        write_gguf(o.out, o.indexer, o.shards, o.experts, o.rest)
     else:
         write_safetensors(o.out, o.kind == "fp8", o.shards)
 

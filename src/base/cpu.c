@@ -167,25 +167,6 @@ int cpu_places(int cpu[CPU_PLACES_MAX], int *cores)
     return n;
 }
 
-unsigned long long cpu_memory_bytes(void)
-{
-    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (unsigned long long)pages * (unsigned long long)size : 0;
-}
-
-unsigned long long cpu_memory_available_bytes(void)
-{
-    FILE *const f = fopen("/proc/meminfo", "re");
-    if (!f)
-        return 0;
-    char line[256];
-    unsigned long long kb = 0;
-    while (fgets(line, sizeof line, f) && sscanf(line, "MemAvailable: %llu kB", &kb) != 1)
-        ;
-    fclose(f);
-    return kb * 1024;
-}
-
 void cpu_model_name(char name[CPU_NAME_BYTES])
 {
     FILE *const f = fopen("/proc/cpuinfo", "re");

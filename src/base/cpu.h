@@ -34,9 +34,6 @@ int cpu_places(int cpu[CPU_PLACES_MAX], int *cores);
  * core, then the second of every core, and so on, otherwise in their old order. Returns how many
  * cores there are. */
 int cpu_spread(int *cpu, const long *core, int n);
-/* Physical memory of the machine, and what is available now, in bytes (0 if unknown). */
-unsigned long long cpu_memory_bytes(void);
-unsigned long long cpu_memory_available_bytes(void);
 /* The processor's own name, "unknown" if the system does not tell. */
 enum { CPU_NAME_BYTES = 128 };
 void cpu_model_name(char name[CPU_NAME_BYTES]);

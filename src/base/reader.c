@@ -100,6 +100,7 @@ void reader_close(struct reader *r)
 }
 
 const char *reader_name(const struct reader *r) { return r->engine->name; }
+bool reader_by_mapping(const struct reader *r) { return r->engine->by_mapping; }
 
 uint64_t reader_now_ns(const struct reader *r)
 {

@@ -67,6 +67,8 @@ struct read { /* the caller's storage */
 
 struct read_engine {
     const char *name;
+    bool by_mapping; /* brings no bytes: who reads looks at the file as it is mapped (reads that are
+                      * over, in R3, have all their bytes there) */
     /* Begins a piece. Never more than `depth` of reader_open are begun and not yet back. */
     void (*start)(void *self, struct read *r);
     /* A read whose piece is over, with its result; NULL: none is yet (waits for one if `wait`). */
@@ -86,6 +88,7 @@ int reader_open_with(struct reader **out, unsigned depth, const struct read_engi
 /* None may be in flight. */
 void reader_close(struct reader *r);
 const char *reader_name(const struct reader *r); /* its engine's */
+bool reader_by_mapping(const struct reader *r);  /* the same */
 
 /* Opens a regular file; its number goes to *file. The same path again gives the same number. */
 int reader_file(struct reader *r, const char *path, uint32_t *file, struct err *e);
@@ -125,5 +128,14 @@ void *read_uring_new(unsigned depth);
 extern const struct read_engine read_uring;
 void *read_threads_new(unsigned depth); /* NULL: out of memory or threads */
 extern const struct read_engine read_threads;
+
+/* For measuring: a drive in numbers (reader_drive.c). */
+struct drive_model {
+    double bytes_per_s;  /* > 0 */
+    uint64_t latency_ns; /* before a read's first byte */
+    unsigned depth;      /* reads that it works on at once, >= 1 */
+};
+void *read_drive_new(const struct drive_model *m, unsigned depth); /* NULL: out of memory */
+extern const struct read_engine read_drive;
 
 #endif

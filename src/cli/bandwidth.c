@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cpu.h"
+#include "base/memory.h"
 #include "base/pool.h"
 #include "base/util.h"
 #include "cli/out.h"
@@ -55,7 +55,9 @@ static double best_pass(struct pool *pool, struct sweep *s, size_t pieces)
 int bandwidth_measure(int threads, double *gb_s, struct err *e)
 {
     /* 512 MiB, or less where memory is tight; 64 MiB still leaves most caches behind. */
-    const uint64_t room = cpu_memory_available_bytes() / 8 / PIECE_BYTES;
+    struct memory memory;
+    memory_look("", &memory);
+    const uint64_t room = memory_usable(&memory) / 8 / PIECE_BYTES;
     const size_t pieces = (size_t)max_u64(64, min_u64(room, 512));
     struct pool *pool = NULL;
     struct sweep s = {.block = aligned_alloc(4096, pieces * PIECE_BYTES),

@@ -111,6 +111,7 @@ void bench_json(const struct bench *b)
     json_add_text(j, "isa", i->isa);
     json_add_u64(j, "threads", (uint64_t)b->row[0].threads);
     json_add_u64(j, "reps", b->o->reps);
+    json_add_text(j, "drive", b->o->drive.gb_s > 0 ? "simulated" : "true");
     json_add_u64(j, "bytes_per_token", i->bytes_per_token);
     json_add_u64(j, "active_parameters", i->active_parameters);
     add_first_rows(b, j);

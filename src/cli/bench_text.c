@@ -117,6 +117,10 @@ void bench_text(const struct bench *b)
     for (size_t k = 0; k < b->done; k++)
         if (k + 1 == b->done || b->row[k + 1].threads != b->row[k].threads)
             print_limits(&b->row[k]);
+    if (b->o->drive.gb_s > 0)
+        out_text("the drive is simulated: %g GB/s, %g us; experts came from the system's cache as "
+                 "late as from it\n",
+                 b->o->drive.gb_s, b->o->drive.latency_us);
     for (size_t k = 0; k < b->done; k++)
         print_disk(&b->row[k]);
     print_stages(b);

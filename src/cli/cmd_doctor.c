@@ -55,6 +55,7 @@ static void examine_model(struct doctor *d, const struct opts *o)
     if (model_open(o, &d->model, &d->fault) != GLIM_OK)
         return;
     struct glim_plan_request q = GLIM_PLAN_REQUEST_INIT;
+    q.mtp = glim_model_info(d->model)->mtp_layers > 0;
     d->planned = glim_model_plan(d->model, &q, &d->plan, &e) == GLIM_OK;
     if (glim_model_tokenizer(d->model, &t, &e) == GLIM_OK)
         d->chat_template = glim_template_name(t);
@@ -84,13 +85,21 @@ static void row(const char *label, const char *text) { out_text("%-14s%s\n", lab
 
 static void machine_text(const struct glim_machine *m)
 {
-    char t[128], a[HUMAN_LEN], b[HUMAN_LEN];
+    char t[512], a[HUMAN_LEN], b[HUMAN_LEN];
     row("processor", m->cpu);
     snprintf(t, sizeof t, "%d processors, instruction set %s", m->processors, m->isa);
     row("", t);
     snprintf(t, sizeof t, "%s, %s available", human_bytes(a, m->memory_bytes),
              human_bytes(b, m->memory_available_bytes));
     row("memory", t);
+    if (m->memory_limit_bytes) {
+        snprintf(t, sizeof t, "a limit of %s: %s", human_bytes(a, m->memory_limit_bytes),
+                 m->memory_group);
+        row("", t);
+    }
+    snprintf(t, sizeof t, "a model takes %s of it unless --ram says otherwise",
+             human_bytes(a, m->memory_budget_bytes));
+    row("", t);
     row("line editing", GLIM_WITH_EDIT ? "libedit" : "not built in: chat reads plain lines");
 }
 
@@ -149,6 +158,9 @@ static void doctor_json(const struct doctor *d)
     json_add_u64(j, "processors", (uint64_t)d->machine.processors);
     json_add_u64(j, "memory_bytes", d->machine.memory_bytes);
     json_add_u64(j, "memory_available_bytes", d->machine.memory_available_bytes);
+    json_add_u64(j, "memory_limit_bytes", d->machine.memory_limit_bytes);
+    json_add_text(j, "memory_group", d->machine.memory_group[0] ? d->machine.memory_group : NULL);
+    json_add_u64(j, "memory_budget_bytes", d->machine.memory_budget_bytes);
     json_object_object_add(j, "line_editing", json_object_new_boolean(GLIM_WITH_EDIT));
     json_add_text(j, "model_path", d->path[0] ? d->path : NULL);
     if (d->model) {

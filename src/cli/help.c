@@ -44,11 +44,11 @@ static const struct verb_info verbs[VERB_COUNT] = {
         {"plan", "", "what would live where, before anything is loaded",
          "Which parts stay in memory and which are read from disk for a given memory and context, "
          "the cache's size, "
-         "bytes read for one token, and the tokens a second that memory and disk then allow. Both "
-         "rates are upper "
-         "bounds: computing is not counted.",
+         "bytes read for one token, and the tokens a second of generation that are predicted from "
+         "them. A plan that does not run says what would. It is the plan that run, chat and bench "
+         "follow with the same options.",
          "  glim plan --ram 64G --ctx 32768\n"
-         "  glim plan -m /models/GLM-5.2 --ram 128G --ram-bandwidth 80 --disk-bandwidth 7\n",
+         "  glim plan -m /models/GLM-5.2 --ram 128G --bandwidth 80 --drive 7\n",
          0},
     [VERB_TOKENIZE] = {"tokenize", "", "text to token ids",
                        "Reads text on standard input; prints one token a line, id and text. --json "
@@ -101,10 +101,13 @@ static const struct verb_info verbs[VERB_COUNT] = {
                     "llama-bench names them. In the same run it measures what memory and the "
                     "multiplier give at most; generation is shown as a share of the first, which a "
                     "model that fits in the processor's cache may exceed, prompts as a share of "
-                    "the second. Below it stands where the time of a token goes.",
+                    "the second. Below it stands where the time of a token goes. With --drive "
+                    "experts come as late as from a drive of those numbers instead of the true "
+                    "one: a simulation.",
                     "  glim bench\n"
                     "  glim bench -p 512,2048 -n 128 -d 0,8192 -r 5 -t 1,2\n"
                     "  glim bench -p 0 -n 64 --mtp off --json\n"
+                    "  glim bench --ram 20G --drive 7,80 -p 0 -n 32 --mtp off\n"
                     "  glim bench --csv --svg bench.svg > bench.csv\n",
                     0},
     [VERB_DOCTOR] = {"doctor", "", "what this machine has, and which path each part will take",

@@ -94,6 +94,11 @@ static int on_stop(void *ctx)
     return interrupted();
 }
 
+struct glim_drive_model model_drive(const struct opts *o)
+{
+    return (struct glim_drive_model){o->drive.gb_s, o->drive.latency_us, (uint32_t)o->drive.depth};
+}
+
 int model_open(const struct opts *o, glim_model **out, struct glim_error *e)
 {
     char path[MODEL_PATH_MAX], usage[USER_PATH_MAX], sums[USER_PATH_MAX];
@@ -108,6 +113,8 @@ int model_open(const struct opts *o, glim_model **out, struct glim_error *e)
     mo.ram_bytes = o->ram_bytes;
     mo.mirror = o->mirror.v;
     mo.mirrors = o->mirror.n;
+    if (o->verb == VERB_BENCH)
+        mo.drive = model_drive(o);
     mo.progress = on_progress;
     mo.notice = on_notice;
     mo.usage = usage_file(o, usage);

@@ -11,6 +11,9 @@ enum { MODEL_PATH_MAX = 4096 };
  * the build folder. path: [MODEL_PATH_MAX]. GLIM_EIO if there is none. */
 int model_path(const struct opts *o, char *path, struct glim_error *e);
 
+/* --drive. */
+struct glim_drive_model model_drive(const struct opts *o);
+
 int model_open(const struct opts *o, glim_model **out, struct glim_error *e);
 
 /* The tokenizer of -m alone: neither weights nor configuration are needed. */

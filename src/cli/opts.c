@@ -65,10 +65,18 @@ static const struct opt table[] = {
      "agreement"},
     {"sessions", 0, OPT_INT, GROUP_VERB, V(PLAN), "N", 1, 65536, AT(sessions),
      "conversations at a time [1]"},
-    {"ram-bandwidth", 0, OPT_REAL, GROUP_VERB, V(PLAN), "GB/S", 0.001, 1e6, AT(ram_gb_s),
-     "memory read bandwidth to predict with [20]"},
-    {"disk-bandwidth", 0, OPT_REAL, GROUP_VERB, V(PLAN), "GB/S", 0.001, 1e6, AT(disk_gb_s),
-     "disk read bandwidth to predict with [3]"},
+    {"bandwidth", 0, OPT_REAL, GROUP_VERB, V(PLAN), "GB/S", 0.001, 1e6, AT(ram_gb_s),
+     "what generation reads of memory in a second, to predict with: GB/s of a tg row of glim bench "
+     "[20]"},
+    {"drive", 0, OPT_DRIVE, GROUP_VERB, V(PLAN), "GB/S[,US[,N]]", 0.001, 1e6, AT(drive),
+     "drive to predict with: bandwidth, latency, reads at once [3,80,32]"},
+    {"drive", 0, OPT_DRIVE, GROUP_VERB, V(BENCH), "GB/S[,US[,N]]", 0.001, 1e6, AT(drive),
+     "simulate a drive: experts come as late as from one of this bandwidth, latency [80] and reads "
+     "at once [32]; what is read should fit into the system's cache [the true drive]"},
+    {"use", 0, OPT_CHOICE, GROUP_VERB, V(PLAN), "measured|uniform", 0, 0, AT(use),
+     "how often experts are chosen: as reported for GLM-5.2, or all equally [measured]"},
+    {"hit-rate", 0, OPT_REAL, GROUP_VERB, V(PLAN), "X", 0, 1, AT(hit_rate),
+     "share of experts that are in memory when wanted, where glim bench has told it [by --use]"},
     {"prompt", 'p', OPT_LIST, GROUP_VERB, V(BENCH), "N,...", 0, MANY, AT(prompt_tok),
      "prompt tokens to time; 0 = no prompt [512]"},
     {"tokens", 'n', OPT_LIST, GROUP_VERB, V(BENCH), "N,...", 0, MANY, AT(decode_tok),
@@ -147,10 +155,10 @@ static const struct opt table[] = {
      "type of the cache; q8 keeps 16 bits where a position is in it [f16]"},
     {"kv-index", 0, OPT_CHOICE, GROUP_MODEL, COMPUTE | V(PLAN), "auto|i8|f16", 0, 0, AT(kv_index),
      "type of the indexer's keys in it; auto: i8, but f32 with --kv f32 [auto]"},
-    {"mtp", 0, OPT_CHOICE, GROUP_MODEL, DRAFTS, "auto|off|1|2|3|4|5", 0, 0, AT(drafts),
+    {"mtp", 0, OPT_CHOICE, GROUP_MODEL, DRAFTS | V(PLAN), "auto|off|1|2|3|4|5", 0, 0, AT(drafts),
      "tokens that the draft layer guesses ahead: as many as pay, none, or always so many; the "
      "answer is the same [auto]"},
-    {"chunk", 0, OPT_INT, GROUP_MODEL, COMPUTE, "N", 1, 65536, AT(chunk),
+    {"chunk", 0, OPT_INT, GROUP_MODEL, COMPUTE | V(PLAN), "N", 1, 65536, AT(chunk),
      "prompt tokens computed in one step [512]"},
     {"no-pin", 0, OPT_FLAG, GROUP_ADVANCED, OPENS, NULL, 0, 0, AT(unpinned),
      "let the system move the threads between processors"},
@@ -405,6 +413,35 @@ static int set_texts(void *field, const struct opt *p, const char *value, struct
     return GLIM_OK;
 }
 
+/* One number of "7,80,32", from *text on, which then stands behind its comma or on the end. */
+static bool take_real(const char **text, double low, double high, double *out)
+{
+    char *end;
+    if (!**text || !strchr("0123456789.", **text))
+        return false;
+    *out = strtod(*text, &end);
+    const bool ends = *end == 0 || (*end == ',' && end[1]);
+    *text = *end ? end + 1 : end;
+    return ends && isfinite(*out) && *out >= low && *out <= high;
+}
+
+static int set_drive(void *field, const struct opt *p, const char *value, struct err *e)
+{
+    struct opt_drive d = {.latency_us = 80};
+    const char *text = value;
+    double depth = 0;
+    bool ok = !strpbrk(value, "xX") && take_real(&text, p->low, p->high, &d.gb_s);
+    if (ok && *text)
+        ok = take_real(&text, 0, 1e6, &d.latency_us);
+    if (ok && *text)
+        ok = take_real(&text, 1, 65536, &depth) && depth == floor(depth);
+    if (!ok || *text)
+        return bad_value(p, value, "GB/s, and after commas its latency in us and reads at once", e);
+    d.depth = (uint64_t)depth;
+    memcpy(field, &d, sizeof d);
+    return GLIM_OK;
+}
+
 static int set_value(struct opts *o, const struct opt *p, const char *value, struct err *e)
 {
     void *const field = (char *)o + p->offset;
@@ -416,6 +453,7 @@ static int set_value(struct opts *o, const struct opt *p, const char *value, str
     case OPT_CHOICE: return set_choice(field, p, value, e);
     case OPT_TEXT: return set_text(field, p, value, e);
     case OPT_TEXTS: return set_texts(field, p, value, e);
+    case OPT_DRIVE: return set_drive(field, p, value, e);
     case OPT_FLAG: break;
     }
     *(bool *)field = true;
@@ -491,7 +529,7 @@ static void set_defaults(struct opts *o, enum verb v)
     *o = (struct opts){
         .verb = v,
         .top_k = OPT_UNSET,
-        .drafts = DRAFTS >> v & 1 ? DRAFTS_AUTO : DRAFTS_OFF,
+        .drafts = (DRAFTS | V(PLAN)) >> v & 1 ? DRAFTS_AUTO : DRAFTS_OFF,
         .sessions = 1,
         .prompt_tok = {1, {512}},
         .decode_tok = {1, {128}},
@@ -499,7 +537,7 @@ static void set_defaults(struct opts *o, enum verb v)
         .reps = 5,
     };
     o->temp = o->top_p = o->min_p = o->repeat_penalty = o->presence_penalty = o->frequency_penalty =
-        (double)NAN;
+        o->hit_rate = (double)NAN;
 }
 
 int opts_parse(struct opts *o, enum verb v, int argc, const char **argv, struct err *e)

@@ -67,6 +67,12 @@ struct opt_texts {
     const char *v[OPT_TEXTS_MAX];
 };
 
+/* GB/S[,US[,DEPTH]]; all 0: not given. */
+struct opt_drive {
+    double gb_s, latency_us;
+    uint64_t depth;
+};
+
 struct opts {
     enum verb verb;
     /* all verbs */
@@ -95,7 +101,9 @@ struct opts {
     /* single verbs */
     bool special, skip_special, want_ids, tensors, last, mtp, decode;
     const char *out, *file, *save_logits, *against;
-    double ram_gb_s, disk_gb_s;
+    double ram_gb_s, hit_rate;
+    struct opt_drive drive;
+    int use; /* enum glim_use */
     uint64_t ram_bytes, sessions, reps;
     struct opt_list prompt_tok, decode_tok, depth_tok, thread_list;
     struct opt_texts mirror;
@@ -118,7 +126,7 @@ void help_all(void);
 
 /* For help and tests: the table itself. */
 enum opt_kind { OPT_FLAG, OPT_INT, OPT_LIST, OPT_REAL, OPT_SIZE, OPT_TEXT, OPT_TEXTS,
-                OPT_CHOICE };
+                OPT_CHOICE, OPT_DRIVE };
 enum opt_group {
     GROUP_VERB,
     GROUP_SAMPLING,

@@ -15,10 +15,12 @@
 #include "sample/sample.h"
 #include "text/chat.h"
 #include "text/tokenizer.h"
+#include "weights/plan.h"
 #include "weights/resident.h"
 #include "weights/weights.h"
 
-enum { STOP_TOKENS_MAX = 16, NAME_BYTES = 256, CHUNK_DEFAULT = 512, LOGIT_ROWS = 8 };
+enum { STOP_TOKENS_MAX = 16, NAME_BYTES = 256, LOGIT_ROWS = 8 };
+enum { CONTEXT_DEFAULT = 8192, CHUNK_DEFAULT = 512, CHUNK_MAX = 4096 }; /* tokens */
 
 struct glim_tokenizer {
     struct tok *tok;
@@ -31,6 +33,19 @@ struct habits {
     char *workload;
     char model[17];  /* a hash in hexadecimal digits; known once there is a store */
     uint64_t saved_ns;
+};
+
+/* Where the weights live (placement.c). */
+struct placement {
+    uint64_t ram_bytes;        /* as the caller gave it; 0 = what the machine has */
+    struct glim_drive_model drive;   /* gb_s > 0: simulated */
+    bool stream_always;        /* even if everything fits */
+    uint64_t always_bytes[2];  /* in memory of our own: without the draft layer, with it */
+    enum plan_place place;     /* PLAN_REFUSED until the first session is made */
+    bool mtp;                  /* that had drafts */
+    uint64_t budget_bytes, weight_bytes; /* the latter: all but experts' slots */
+    uint64_t least_room_bytes; /* for those */
+    uint64_t session_bytes;    /* of all sessions now */
 };
 
 struct glim_model {
@@ -47,7 +62,6 @@ struct glim_model {
     size_t groups;
     uint64_t expert_bytes;      /* of one routed expert, the mean */
     uint64_t always_read_bytes; /* weight bytes every token reads */
-    uint64_t embed_bytes;
     uint64_t stage_bytes[STAGE_COUNT], stage_parameters[STAGE_COUNT]; /* that one token reads */
     int32_t stop_token[STOP_TOKENS_MAX];
     size_t stop_tokens;
@@ -55,11 +69,9 @@ struct glim_model {
     struct glim_tokenizer *tokenizer; /* NULL until first asked for */
     uint64_t sessions;
     char *path;
-    uint64_t ram_bytes; /* budget; 0 = what the machine has */
-    bool stream_always; /* even if everything fits */
-    bool placed;        /* placement.c has decided */
     char *sums_folder;  /* owned; NULL: reads are not checked */
     int (*stop)(void *ctx);
+    struct placement placement;
     struct resident resident;
     void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total);
     void *progress_ctx;
@@ -85,6 +97,7 @@ struct glim_session {
     struct kv kv;
     struct forward forward;
     struct sampler sampler;
+    uint64_t memory_bytes; /* of the model's budget */
     uint64_t chunk, rows; /* of a prompt's step; of any step */
     bool mtp;
     int32_t *token;   /* [capacity] the timeline */
@@ -118,12 +131,39 @@ void tokenizer_free(struct glim_tokenizer *t);
 struct kv_layout cache_layout(const struct glim_model *m, bool mtp, enum glim_kv kv,
                               enum glim_kv_index keys, uint8_t *index);
 
-/* placement.c: once a model, when its first session is made. */
-struct placement_session {
-    uint64_t context, rows, cache_bytes_per_token;
+/* session.c: what a session takes of memory. Sums saturate. */
+struct session_shape {
+    uint64_t context, chunk; /* tokens */
+    enum glim_kv kv;
+    enum glim_kv_index kv_index;
     bool mtp;
 };
-int placement_make(struct glim_model *m, const struct placement_session *s, struct err *e);
+struct session_sizes {
+    uint64_t cache, drafts, work; /* bytes */
+};
+struct session_sizes session_sizes(const struct glim_model *m, const struct session_shape *s,
+                                   bool streamed);
+
+/* placement.c */
+
+/* GLIM_EINVAL for numbers that no drive has. */
+int drive_check(const struct glim_drive_model *d, struct err *e);
+/* Fills placement.always_bytes, when the model is opened. */
+int placement_measure(struct glim_model *m, struct err *e);
+/* The budget, for what the caller asked: 0 = what this process may take less a reserve. */
+uint64_t placement_budget(uint64_t ram_bytes);
+/* What a model and so many sessions of a shape need. The caller frees out->class. */
+int placement_need(const struct glim_model *m, const struct session_shape *s, uint64_t sessions,
+                   uint64_t budget, struct plan_need *out, struct err *e);
+/* For a need that is refused: what else would make it run. */
+void placement_advise(const struct glim_model *m, const struct session_shape *s,
+                      uint64_t sessions, const struct plan_need *need,
+                      struct glim_plan_advice *out);
+/* Room for a session, until placement_leave: *bytes. The first one decides where weights live;
+ * later ones take of the experts' room, and are refused (GLIM_ELIMIT) where that is not enough. */
+int placement_enter(struct glim_model *m, const struct session_shape *s, uint64_t *bytes,
+                    struct err *e);
+void placement_leave(struct glim_model *m, uint64_t bytes);
 
 /* model_api.c: to the caller's `notice`, if there is one. */
 void model_notice(void *m, const char *text);
@@ -155,8 +195,6 @@ typedef int32_t draft_choose_fn(void *ctx, const float *logits, size_t k);
 /* glim_session_draft; choose NULL = the likeliest. */
 int session_draft(struct glim_session *s, int32_t next, size_t n, draft_choose_fn *choose,
                   void *ctx, int32_t *out, float *logits, struct err *e);
-/* Bytes that a session takes besides cache and workspace so that it can draft. */
-uint64_t session_draft_bytes(const struct model_config *c, uint64_t chunk);
 
 /* generate.c: how the tokens of an answer are drawn. */
 struct drawing {

@@ -135,7 +135,6 @@ static void sum_groups(struct glim_model *m)
             x->total_parameters += p->parameters;
     }
     x->mtp_parameters = m->group[GROUP_MTP].parameters + m->group[GROUP_MTP_EXPERTS].parameters;
-    m->embed_bytes = m->group[GROUP_EMBEDDING].bytes;
     const uint64_t experts = m->model.experts.layers * m->model.experts.per_layer;
     m->expert_bytes =
         experts ? (m->group[GROUP_EXPERTS].bytes + m->group[GROUP_MTP_EXPERTS].bytes) / experts : 0;

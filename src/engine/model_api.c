@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/util.h"
 #include "engine/engine.h"
 
@@ -148,8 +149,9 @@ static int open_parts(struct glim_model *m, const char *path, const struct glim_
         return err_set(e, GLIM_EUNSUPPORTED, "isa \"%s\": this machine has %s", o->isa,
                        cpu_level_name(cpu_detect()));
     m->isa = isa;
-    m->ram_bytes = o->ram_bytes;
-    m->stream_always = o->knobs.stream_always;
+    m->placement.ram_bytes = o->ram_bytes;
+    m->placement.drive = o->drive;
+    m->placement.stream_always = o->knobs.stream_always;
     m->progress = o->progress;
     m->progress_ctx = o->progress_ctx;
     m->notice = o->notice;
@@ -165,10 +167,11 @@ static int open_parts(struct glim_model *m, const char *path, const struct glim_
     if (keep_mirrors(m, o, e) != 0)
         return e->code;
     const struct model_knobs knobs = knobs_of(&o->knobs);
-    if (check_knobs(&o->knobs, e) != 0 || weights_open(&m->weights, path, e) != 0)
+    if (check_knobs(&o->knobs, e) != 0 || drive_check(&o->drive, e) != 0
+        || weights_open(&m->weights, path, e) != 0)
         return e->code;
     if (model_init(&m->model, &m->weights, &knobs, isa, e) != 0 || defaults_read(m, e) != 0
-        || info_fill(m, e) != 0 || check_values(m, e) != 0
+        || info_fill(m, e) != 0 || placement_measure(m, e) != 0 || check_values(m, e) != 0
         || tensorfile_check(m->weights.file, e) != 0)
         return blame(e, path);
     if (pool_new(&m->pool, o->threads ? o->threads : cpu_count(), e) != 0)
@@ -225,11 +228,17 @@ int glim_model_check(const glim_model *m, struct glim_error *err)
 void glim_machine(struct glim_machine *out)
 {
     _Static_assert(sizeof out->cpu == CPU_NAME_BYTES, "both names have one size");
+    _Static_assert(sizeof out->memory_group == MEMORY_GROUP_BYTES, "and both paths");
+    struct memory memory;
+    memory_look("", &memory);
     *out = (struct glim_machine){
         .isa = cpu_level_name(cpu_detect()),
         .processors = cpu_count(),
-        .memory_bytes = cpu_memory_bytes(),
-        .memory_available_bytes = cpu_memory_available_bytes(),
+        .memory_bytes = memory.bytes,
+        .memory_available_bytes = memory_usable(&memory),
+        .memory_limit_bytes = memory.limit == UINT64_MAX ? 0 : memory.limit,
+        .memory_budget_bytes = placement_budget(0),
     };
+    memcpy(out->memory_group, memory.group, sizeof out->memory_group);
     cpu_model_name(out->cpu);
 }

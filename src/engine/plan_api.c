@@ -1,157 +1,220 @@
-/* plan_api.c - glim_model_plan: what would live where, and the bounds on speed that follow from
- * bytes alone.
- *
- *     tok/s from memory = GB/s of memory / bytes read from memory a token
- *     tok/s from disk   = GB/s of disk / bytes missed a token
- *
- * Misses assume that every expert is used equally often, which GLM-5.2's measured use is close to.
+/* plan_api.c - glim_model_plan: what placement.c would do with sessions of a shape, and what speed
+ * that gives (predict.h).
  */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "engine/engine.h"
-#include "weights/plan.h"
+#include "engine/predict.h"
+#include "weights/hits.h"
 
-enum { ITEM_ALWAYS, ITEM_CACHE, ITEM_WORK, ITEM_DRAFTS, ITEM_EXPERTS, ITEM_MTP, ITEM_COUNT };
-
-static const double GB = 1e9, RAM_GB_S = 20, DISK_GB_S = 3;
-
-static int cache_size(const struct glim_model *m, const struct glim_plan_request *q,
-                      struct glim_plan *out, struct err *e)
-{
-    uint8_t index[MODEL_LAYERS_MAX + 1];
-    const struct kv_layout l = cache_layout(m, false, q->kv, q->kv_index, index);
-    out->cache_bytes_per_token = kv_bytes_per_token(&l);
-    uint64_t tokens;
-    if (!mul_u64(out->context_tok, out->sessions, &tokens)
-        || !mul_u64(tokens, out->cache_bytes_per_token, &out->cache_bytes))
-        return err_set(e, GLIM_ELIMIT,
-                       "cache of %llu sessions with %llu tokens: more bytes than can be counted",
-                       (unsigned long long)out->sessions, (unsigned long long)out->context_tok);
-    return GLIM_OK;
-}
-
-/* What sessions hold so that they can draft: the MTP layer's cache, states and logits. */
-static int draft_size(const struct glim_model *m, const struct glim_plan_request *q,
-                      const struct glim_plan *p, uint64_t *bytes, struct err *e)
-{
-    const struct model_config *const c = &m->model.cfg;
-    uint8_t index[MODEL_LAYERS_MAX + 1];
-    *bytes = 0;
-    if (c->mtp_layers == 0)
-        return GLIM_OK;
-    const struct kv_layout l = cache_layout(m, true, q->kv, q->kv_index, index);
-    uint64_t of_one;
-    if (!mul_u64(p->context_tok, kv_bytes_per_token(&l) - p->cache_bytes_per_token, &of_one)
-        || !add_u64(of_one, session_draft_bytes(c, CHUNK_DEFAULT), &of_one)
-        || !mul_u64(of_one, p->sessions, bytes))
-        return err_set(e, GLIM_ELIMIT,
-                       "drafts of %llu sessions with %llu tokens: more bytes than can be counted",
-                       (unsigned long long)p->sessions, (unsigned long long)p->context_tok);
-    return GLIM_OK;
-}
+static const double GB = 1e9, RAM_GB_S = 20, DISK_GB_S = 3, LATENCY_US = 80;
 
 /* Latent rows of the attended positions on every layer, all index keys on full layers. */
-static uint64_t cache_read_per_token(const struct glim_model *m, const struct glim_plan_request *q,
-                                     uint64_t context)
+static uint64_t cache_read_per_token(const struct glim_model *m, const struct session_shape *s)
 {
     const struct model_config *const c = &m->model.cfg;
     uint8_t index[MODEL_LAYERS_MAX + 1];
-    const struct kv_layout l = cache_layout(m, false, q->kv, q->kv_index, index);
-    const uint64_t attended = min_u64(context, c->index_topk);
-    const uint64_t scanned = context > c->index_topk ? context : 0;
+    const struct kv_layout l = cache_layout(m, false, s->kv, s->kv_index, index);
+    const uint64_t attended = min_u64(s->context, c->index_topk);
+    const uint64_t scanned = s->context > c->index_topk ? s->context : 0;
     return c->layers * attended * kv_latent_bytes(&l)
            + config_full_layers(c) * scanned * kv_index_bytes(&l);
 }
 
-static void fill_items(const struct glim_model *m, const struct glim_plan_request *q,
-                       const struct glim_plan *p, uint64_t draft_bytes,
-                       struct plan_item item[ITEM_COUNT])
+static uint64_t group_bytes(const struct glim_model *m, enum tensor_group g)
 {
-    const struct model_config *const c = &m->model.cfg;
-    uint64_t always = m->embed_bytes, experts = 0, mtp = 0;
-    for (size_t i = 0; i < m->groups; i++) {
-        const struct glim_group *const g = &m->group[i];
-        if (strcmp(g->name, tensor_group_name(GROUP_EXPERTS)) == 0)
-            experts = g->bytes;
-        else if (strncmp(g->name, "mtp", 3) == 0)
-            mtp += g->bytes;
-        else if (strcmp(g->name, tensor_group_name(GROUP_UNUSED)) != 0
-                 && strcmp(g->name, tensor_group_name(GROUP_EMBEDDING)) != 0)
-            always += g->bytes;
+    for (size_t i = 0; i < m->groups; i++)
+        if (strcmp(m->group[i].name, tensor_group_name(g)) == 0)
+            return m->group[i].bytes;
+    return 0;
+}
+
+/* Layers with experts that generation without drafts goes through. */
+static uint64_t expert_layers(const struct glim_model *m)
+{
+    uint64_t n = 0;
+    for (uint64_t i = 0; i < m->model.cfg.layers; i++)
+        n += m->model.cfg.ffn[i] == FFN_MOE;
+    return n;
+}
+
+/* ---- what lives where ---- */
+
+static void add_item(struct glim_plan *p, const char *name, uint64_t bytes, uint64_t resident,
+                     uint64_t read)
+{
+    p->item[p->items++] = (struct glim_plan_item){
+        .name = name,
+        .bytes = bytes,
+        .resident_bytes = p->runs ? resident : 0,
+        .streamed_bytes = p->runs ? bytes - resident : 0,
+        .read_bytes_per_token = read,
+    };
+    if (p->runs) {
+        p->resident_bytes += resident;
+        p->streamed_bytes += bytes - resident;
     }
-    item[ITEM_ALWAYS] = (struct plan_item){.name = "always-on weights", .bytes = always,
-                                           .read_bytes = m->always_read_bytes};
-    item[ITEM_CACHE] = (struct plan_item){.name = "cache", .bytes = p->cache_bytes,
-                                          .read_bytes = cache_read_per_token(m, q, p->context_tok)};
-    item[ITEM_WORK] = (struct plan_item){.name = "step workspace", .bytes = forward_plan(
-        &m->model, CHUNK_DEFAULT, min_u64(p->context_tok, c->context), pool_threads(m->pool))};
-    item[ITEM_DRAFTS] = (struct plan_item){.name = "draft cache (MTP)", .bytes = draft_bytes};
-    item[ITEM_EXPERTS] = (struct plan_item){.name = "routed experts", .bytes = experts,
-                                            .read_bytes = experts / c->experts * c->experts_used,
-                                            .unit_bytes = m->expert_bytes};
-    item[ITEM_MTP] = (struct plan_item){.name = "draft layer (MTP)", .bytes = mtp};
 }
 
-static void predict(struct glim_plan *p, const struct plan_item *item)
+static void add_items(const struct glim_model *m, const struct session_shape *s,
+                      const struct plan *plan, struct glim_plan *p)
 {
-    const struct plan_item *const x = &item[ITEM_EXPERTS];
-    p->expert_hit_rate = x->bytes ? (double)x->resident / (double)x->bytes : 1;
-    p->disk_read_per_token = (uint64_t)((1 - p->expert_hit_rate) * (double)x->read_bytes);
-    p->ram_read_per_token =
-        item[ITEM_ALWAYS].read_bytes + item[ITEM_CACHE].read_bytes + x->read_bytes;
-    p->tok_s_ram = p->ram_gb_s * GB / (double)max_u64(p->ram_read_per_token, 1);
-    p->tok_s_disk =
-        p->disk_read_per_token ? p->disk_gb_s * GB / (double)p->disk_read_per_token : INFINITY;
-    p->tok_s = fmin(p->tok_s_ram, p->tok_s_disk);
+    const bool streamed = plan->place == PLAN_STREAMED;
+    const struct session_sizes one = session_sizes(m, s, plan->place != PLAN_MAPPED);
+    const uint64_t embedding = group_bytes(m, GROUP_EMBEDDING);
+    const uint64_t experts = group_bytes(m, GROUP_EXPERTS)
+                             + (s->mtp ? group_bytes(m, GROUP_MTP_EXPERTS) : 0);
+    const uint64_t in_slots = min_u64(plan->slots * m->expert_bytes, experts);
+    const uint64_t a_token = group_bytes(m, GROUP_EXPERTS) / m->model.cfg.experts
+                             * m->model.cfg.experts_used;
+    add_item(p, "always-on weights", m->placement.always_bytes[s->mtp],
+             m->placement.always_bytes[s->mtp], m->always_read_bytes);
+    add_item(p, "embedding", embedding, streamed ? 0 : embedding, 0);
+    add_item(p, "cache", p->cache_bytes, p->cache_bytes, cache_read_per_token(m, s));
+    add_item(p, "step workspace", plan_mul(one.work, p->sessions),
+             plan_mul(one.work, p->sessions), 0);
+    add_item(p, "draft cache (MTP)", plan_mul(one.drafts, p->sessions),
+             plan_mul(one.drafts, p->sessions), 0);
+    add_item(p, "routed experts", experts, streamed ? in_slots : experts, a_token);
 }
 
-/* The items as the caller sees them. Nothing is placed where the model does not run. */
-static void report_items(struct glim_plan *p, const struct plan_item *item)
+/* ---- how fast ---- */
+
+/* Share of expert reads that slots in so much room serve. */
+static int find_hit_rate(const struct glim_model *m, enum glim_use use, uint64_t room,
+                         double *rate, struct err *e)
 {
-    for (size_t i = 0; i < ITEM_COUNT; i++) {
-        const struct plan_item *const x = &item[i];
-        const uint64_t streamed = p->runs ? x->bytes - x->resident : 0;
-        p->item[p->items++] =
-            (struct glim_plan_item){x->name, x->bytes, x->resident, streamed, x->read_bytes};
-        p->streamed_bytes += streamed;
-    }
-    p->fits = p->runs && p->streamed_bytes == 0;
+    const uint64_t E = m->model.cfg.experts;
+    double *const weight = mem_zalloc(E, sizeof *weight);
+    if (!weight)
+        return err_nomem(e, "use of experts", E * sizeof *weight);
+    for (uint64_t i = 0; i < E; i++)
+        weight[i] = predict_use(use, (double)(i + 1) / (double)E)
+                    - predict_use(use, (double)i / (double)E);
+    const struct hits_in in = {
+        .weights = &m->weights,
+        .experts = &m->model.experts,
+        .layers = expert_layers(m),
+        .used = m->model.cfg.experts_used,
+        .room_bytes = room,
+        .weight = weight,
+    };
+    const int rc = hits_rate(&in, rate, e);
+    free(weight);
+    return rc;
 }
 
-static int plan(const struct glim_model *m, const struct glim_plan_request *q, struct glim_plan *p,
-                struct err *e)
+static void foretell(const struct glim_model *m, const struct session_shape *s, double hit_rate,
+                     struct glim_plan *p)
 {
-    if (!(q->ram_gb_s >= 0 && q->ram_gb_s < 1e6) || !(q->disk_gb_s >= 0 && q->disk_gb_s < 1e6))
-        return err_set(e, GLIM_EINVAL, "bandwidth: %g and %g GB/s, expected 0 to 1e6", q->ram_gb_s,
-                       q->disk_gb_s);
+    const uint64_t layers = expert_layers(m);
+    const struct predict_in in = {
+        .layers = layers,
+        .used = m->model.cfg.experts_used,
+        .hit_rate = hit_rate,
+        .expert_bytes = (double)m->expert_bytes,
+        .rest_bytes = (double)(m->always_read_bytes + cache_read_per_token(m, s)),
+        .ram_bytes_per_s = p->ram_gb_s * GB,
+        .drive_bytes_per_s = p->drive.gb_s * GB,
+        .latency_s = p->drive.latency_us * 1e-6,
+    };
+    struct predict_out out;
+    predict(&in, &out);
+    const double read = (double)(layers * in.used) * in.expert_bytes;
+    p->expert_hit_rate = in.hit_rate;
+    p->disk_read_per_token = (uint64_t)((1 - in.hit_rate) * read);
+    p->ram_read_per_token = (uint64_t)(in.rest_bytes + read);
+    p->ram_ms = out.ram_s * 1e3;
+    p->disk_ms = out.disk_s * 1e3;
+    p->tok_s_ram = 1 / out.ram_s;
+    p->tok_s_disk = out.disk_s > 0 ? 1 / out.disk_s : (double)INFINITY;
+    p->tok_s = 1 / out.seconds;
+}
+
+/* ---- the request ---- */
+
+static int check_request(const struct glim_model *m, const struct glim_plan_request *q,
+                         struct err *e)
+{
+    if (!(q->ram_gb_s >= 0 && q->ram_gb_s < 1e6))
+        return err_set(e, GLIM_EINVAL, "bandwidth: %g GB/s, expected 0 to 1e6", q->ram_gb_s);
+    if (!(q->hit_rate >= 0 && q->hit_rate <= 1))
+        return err_set(e, GLIM_EINVAL, "hit rate: %g, expected 0 to 1", q->hit_rate);
+    if (drive_check(&q->drive, e) != 0)
+        return e->code;
+    if (q->context_tok > m->model.cfg.context)
+        return err_set(e, GLIM_EINVAL, "context: %llu tokens, the model has %llu",
+                       (unsigned long long)q->context_tok,
+                       (unsigned long long)m->model.cfg.context);
+    if (q->chunk_tok > CHUNK_MAX)
+        return err_set(e, GLIM_EINVAL, "chunk: %llu tokens, expected at most %d",
+                       (unsigned long long)q->chunk_tok, CHUNK_MAX);
+    if (q->mtp && m->model.cfg.mtp_layers == 0)
+        return err_set(e, GLIM_EUNSUPPORTED, "drafts: the model has no MTP layer");
+    return GLIM_OK;
+}
+
+static void take_request(const struct glim_model *m, const struct glim_plan_request *q,
+                         struct session_shape *s, struct glim_plan *p)
+{
+    const uint64_t context = min_u64(CONTEXT_DEFAULT, m->model.cfg.context);
     *p = (struct glim_plan){
-        .ram_bytes = q->ram_bytes ? q->ram_bytes : cpu_memory_available_bytes(),
-        .context_tok = q->context_tok ? q->context_tok : 8192,
+        .ram_bytes = placement_budget(q->ram_bytes),
+        .context_tok = q->context_tok ? q->context_tok : context,
         .sessions = q->sessions ? q->sessions : 1,
         .ram_gb_s = q->ram_gb_s > 0 ? q->ram_gb_s : RAM_GB_S,
-        .disk_gb_s = q->disk_gb_s > 0 ? q->disk_gb_s : DISK_GB_S,
+        .drive = q->drive,
+        .use = q->use,
+        .experts = expert_layers(m) * m->model.cfg.experts,
     };
-    if (p->context_tok > m->model.cfg.context)
-        return err_set(e, GLIM_EINVAL, "context: %llu tokens, the model has %llu",
-                       (unsigned long long)p->context_tok,
-                       (unsigned long long)m->model.cfg.context);
-    if (cache_size(m, q, p, e) != 0)
+    if (!(q->drive.gb_s > 0))
+        p->drive = (struct glim_drive_model){.gb_s = DISK_GB_S, .latency_us = LATENCY_US};
+    *s = (struct session_shape){
+        .context = p->context_tok,
+        .chunk = min_u64(q->chunk_tok ? q->chunk_tok : CHUNK_DEFAULT, p->context_tok),
+        .kv = q->kv,
+        .kv_index = q->kv_index,
+        .mtp = q->mtp,
+    };
+    p->cache_bytes_per_token = session_sizes(m, &(struct session_shape){
+        .context = 1, .chunk = 1, .kv = q->kv, .kv_index = q->kv_index}, true).cache;
+    p->cache_bytes =
+        plan_mul(plan_mul(p->cache_bytes_per_token, p->context_tok), p->sessions);
+}
+
+static int make_plan(const struct glim_model *m, const struct glim_plan_request *q,
+                     struct glim_plan *p, struct err *e)
+{
+    struct session_shape s;
+    struct plan_need need;
+    struct plan plan;
+    if (check_request(m, q, e) != 0)
         return e->code;
-    uint64_t draft_bytes;
-    struct plan_item item[ITEM_COUNT];
-    if (draft_size(m, q, p, &draft_bytes, e) != 0)
+    take_request(m, q, &s, p);
+    if (p->cache_bytes == UINT64_MAX)
+        return err_set(e, GLIM_ELIMIT,
+                       "cache of %llu sessions with %llu tokens: more bytes than can be counted",
+                       (unsigned long long)p->sessions, (unsigned long long)p->context_tok);
+    if (placement_need(m, &s, p->sessions, p->ram_bytes, &need, e) != 0)
         return e->code;
-    fill_items(m, q, p, draft_bytes, item);
-    p->least_ram_bytes = item[ITEM_ALWAYS].bytes + item[ITEM_CACHE].bytes + item[ITEM_WORK].bytes
-        + item[ITEM_DRAFTS].bytes + m->model.cfg.experts_used * m->expert_bytes;
-    p->runs = p->ram_bytes >= p->least_ram_bytes;
-    if (p->runs) {
-        p->resident_bytes = plan_place(item, ITEM_COUNT, p->ram_bytes);
-        predict(p, item);
-    }
-    report_items(p, item);
+    plan_make(&need, &plan);
+    p->least_ram_bytes = plan.least_bytes;
+    p->runs = plan.place != PLAN_REFUSED;
+    p->fits = plan.place == PLAN_MAPPED;
+    p->expert_slots = p->fits ? p->experts : min_u64(plan.slots, p->experts);
+    if (!p->runs)
+        placement_advise(m, &s, p->sessions, &need, &p->advice);
+    free(need.class);
+    add_items(m, &s, &plan, p);
+    double hit_rate = p->fits ? 1 : q->hit_rate;
+    if (plan.place == PLAN_STREAMED && !(hit_rate > 0)
+        && find_hit_rate(m, p->use, plan.room_bytes, &hit_rate, e) != 0)
+        return e->code;
+    if (p->runs)
+        foretell(m, &s, hit_rate, p);
     return GLIM_OK;
 }
 
@@ -162,5 +225,5 @@ int glim_model_plan(const glim_model *m, const struct glim_plan_request *q, stru
     struct glim_plan_request req = GLIM_PLAN_REQUEST_INIT;
     if (q)
         memcpy(&req, q, q->size < sizeof req ? q->size : sizeof req);
-    return give(err, &e, plan(m, &req, out, &e));
+    return give(err, &e, make_plan(m, &req, out, &e));
 }

@@ -19,7 +19,7 @@
 #include "base/util.h"
 #include "engine/engine.h"
 
-enum { CONTEXT_DEFAULT = 8192, CHUNK_MAX = 4096, LATE_MAX = 64 };
+enum { LATE_MAX = 64 };
 
 static const struct model_config *config(const struct glim_session *s)
 {
@@ -34,9 +34,39 @@ static uint64_t rows_of(uint64_t chunk, bool mtp)
 
 static uint64_t state_rows(uint64_t chunk) { return LATE_MAX + rows_of(chunk, true); }
 
-uint64_t session_draft_bytes(const struct model_config *c, uint64_t chunk)
+/* What a session takes besides cache and workspace so that it can draft: states and logits. */
+static uint64_t draft_bytes(const struct model_config *c, uint64_t chunk)
 {
     return (state_rows(chunk) * c->hidden + LOGIT_ROWS * c->vocab) * sizeof(float);
+}
+
+/* The timeline with its roles, rows, logits. */
+static uint64_t array_bytes(const struct model_config *c, const struct session_shape *s)
+{
+    return plan_add(plan_mul(s->context, sizeof(int32_t) + 1),
+                       rows_of(s->chunk, s->mtp) * sizeof(struct row)
+                           + (LOGIT_ROWS + 1) * c->vocab * sizeof(float));
+}
+
+struct session_sizes session_sizes(const struct glim_model *m, const struct session_shape *s,
+                                   bool streamed)
+{
+    const struct model_config *const c = &m->model.cfg;
+    uint8_t index[MODEL_LAYERS_MAX + 1];
+    const struct kv_layout l = cache_layout(m, false, s->kv, s->kv_index, index);
+    const uint64_t token = kv_bytes_per_token(&l);
+    struct session_sizes out = {
+        .cache = plan_mul(s->context, token),
+        .work = forward_plan(&m->model, rows_of(s->chunk, s->mtp), s->context,
+                             pool_threads(m->pool), streamed),
+    };
+    out.work = plan_add(out.work, array_bytes(c, s));
+    if (s->mtp) {
+        const struct kv_layout with = cache_layout(m, true, s->kv, s->kv_index, index);
+        out.drafts = plan_add(plan_mul(s->context, kv_bytes_per_token(&with) - token),
+                                 draft_bytes(c, s->chunk));
+    }
+    return out;
 }
 
 static int alloc_arrays(struct glim_session *s, struct err *e)
@@ -53,7 +83,7 @@ static int alloc_arrays(struct glim_session *s, struct err *e)
     if (!s->token || !s->role || !s->row || !s->state || !s->logits || !s->many || !s->many_mtp)
         return err_nomem(e, "session",
                          n * 5 + (LOGIT_ROWS + 1) * c->vocab * F
-                             + (s->mtp ? session_draft_bytes(c, s->chunk) : 0));
+                             + (s->mtp ? draft_bytes(c, s->chunk) : 0));
     return sampler_init(&s->sampler, c->vocab, e);
 }
 
@@ -75,8 +105,8 @@ static int init(struct glim_session *s, const struct glim_session_options *o, st
     draft_init(&s->policy);
     uint8_t index[MODEL_LAYERS_MAX + 1];
     const struct kv_layout l = cache_layout(s->model, s->mtp, o->kv, o->kv_index, index);
-    const struct placement_session need = {context, s->rows, kv_bytes_per_token(&l), s->mtp};
-    if (placement_make(s->model, &need, e) != 0)
+    const struct session_shape shape = {context, s->chunk, o->kv, o->kv_index, s->mtp};
+    if (placement_enter(s->model, &shape, &s->memory_bytes, e) != 0)
         return blame(e, s->model->path);
     if (kv_init(&s->kv, &l, context, e) != 0
         || forward_init(&s->forward, &s->model->model, s->model->pool, s->rows, context, e) != 0)
@@ -110,6 +140,7 @@ void glim_session_free(glim_session *s)
 {
     if (!s)
         return;
+    placement_leave(s->model, s->memory_bytes);
     sampler_deinit(&s->sampler);
     forward_deinit(&s->forward);
     kv_deinit(&s->kv);

@@ -87,6 +87,7 @@ struct forward {
     struct pool *pool;
     uint64_t rows_max, context_max, expand_max, picks_max;
     uint64_t part_keys; /* INDEX_PART_KEYS; less in tests */
+    bool streamed;      /* experts come one after the other */
     struct arena arena;
     struct scratch *scratch; /* [threads] */
 
@@ -149,8 +150,9 @@ enum fault { FAULT_NONE, FAULT_ROUTER, FAULT_INDEXER, FAULT_KEY, FAULT_LATENT };
 
 #define PICK_ALL UINT32_MAX
 
-/* Bytes that a workspace of this size takes. */
-uint64_t forward_plan(const struct model *m, uint64_t rows_max, uint64_t context_max, int threads);
+/* Bytes that a workspace of this size takes, with experts streamed or not. */
+uint64_t forward_plan(const struct model *m, uint64_t rows_max, uint64_t context_max, int threads,
+                      bool streamed);
 
 int forward_init(struct forward *f, struct model *m, struct pool *pool, uint64_t rows_max,
                  uint64_t context_max, struct err *e);

@@ -63,7 +63,7 @@ enum { OUT_PARTS = 4, OUT_GRAIN = 32, OUT_ROWS = 8 };
 static uint64_t out_values(const struct forward *f)
 {
     const struct model_config *const c = &f->m->cfg;
-    const uint64_t parts = f->m->experts.streamed ? 1 : OUT_PARTS;
+    const uint64_t parts = f->streamed ? 1 : OUT_PARTS;
     const uint64_t part = ceil_div_u64(ceil_div_u64(c->hidden, parts), OUT_GRAIN) * OUT_GRAIN;
     return c->experts_used
          * max_u64(f->rows_max * part, min_u64(f->rows_max, OUT_ROWS) * c->hidden);
@@ -222,7 +222,7 @@ static uint64_t expand_limit(const struct model_config *c, uint64_t context)
 }
 
 static void set_sizes(struct forward *f, const struct model *m, uint64_t rows_max,
-                      uint64_t context_max)
+                      uint64_t context_max, bool streamed)
 {
     *f = (struct forward){
         .m = m,
@@ -231,20 +231,22 @@ static void set_sizes(struct forward *f, const struct model *m, uint64_t rows_ma
         .expand_max = expand_limit(&m->cfg, context_max),
         .picks_max = min_u64(m->cfg.index_topk, context_max),
         .part_keys = INDEX_PART_KEYS,
+        .streamed = streamed,
     };
 }
 
-uint64_t forward_plan(const struct model *m, uint64_t rows_max, uint64_t context_max, int threads)
+uint64_t forward_plan(const struct model *m, uint64_t rows_max, uint64_t context_max, int threads,
+                      bool streamed)
 {
     struct forward f;
-    set_sizes(&f, m, rows_max, context_max);
+    set_sizes(&f, m, rows_max, context_max, streamed);
     return lay_out(&f, threads);
 }
 
 int forward_init(struct forward *f, struct model *m, struct pool *pool, uint64_t rows_max,
                  uint64_t context_max, struct err *e)
 {
-    set_sizes(f, m, rows_max, context_max);
+    set_sizes(f, m, rows_max, context_max, m->experts.streamed);
     f->pool = pool;
     f->experts = &m->experts;
     const int threads = pool_threads(pool);

@@ -1,6 +1,7 @@
 /* slots.c - see slots.h. */
 #include "weights/slots.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,43 +48,49 @@ uint64_t slots_bytes(const struct weights *w, const struct experts *x, uint64_t 
     return ceil_div_u64(bytes, SLOT_GRAIN) * SLOT_GRAIN;
 }
 
-static void classify(struct slots *s)
+size_t slots_classes(const struct weights *w, const struct experts *x, struct plan_class *class,
+                     uint32_t *class_of)
 {
-    for (uint64_t l = 0; l < s->experts->layers; l++) {
-        const uint64_t bytes = slots_bytes(s->weights, s->experts, l);
+    size_t n = 0;
+    for (uint64_t l = 0; l < x->layers; l++) {
+        const uint64_t bytes = slots_bytes(w, x, l);
         size_t c = 0;
-        while (c < s->classes && s->class[c].bytes != bytes)
+        while (c < n && class[c].slot_bytes != bytes)
             c++;
-        if (c == s->classes)
-            s->class[s->classes++] = (struct slot_class){.bytes = bytes};
-        s->class[c].layers++;
-        s->class_of[l] = (uint32_t)c;
+        if (c == n)
+            class[n++] = (struct plan_class){.slot_bytes = bytes};
+        class[c].layers++;
+        if (class_of)
+            class_of[l] = (uint32_t)c;
     }
+    return n;
 }
 
-/* Each class gets its layers' share of the budget: as many slots a layer as every other. */
+/* Slots of each class for a budget. */
 static void share_out(struct slots *s, uint64_t budget)
 {
-    long double all = 0;
-    for (size_t c = 0; c < s->classes; c++)
-        all += (long double)s->class[c].layers * (long double)s->class[c].bytes;
-    for (size_t c = 0; c < s->classes; c++) {
-        struct slot_class *const x = &s->class[c];
-        const uint64_t share = (uint64_t)((long double)budget * (long double)x->layers / all);
-        x->first = (uint32_t)s->n;
-        x->n = (uint32_t)min_u64(max_u64(share, 1), x->layers * s->experts->per_layer);
-        x->n = x->empty = (uint32_t)min_u64(x->n, SLOTS_MAX);
-        s->n += x->n;
-        s->bytes += x->n * x->bytes;
-    }
+    (void)plan_slots(s->share, s->classes, s->experts->per_layer, s->used, budget);
 }
 
 static int take_memory(struct slots *s, struct err *e)
 {
+    for (size_t c = 0; c < s->classes; c++) {
+        struct slot_class *const x = &s->class[c];
+        x->bytes = s->share[c].slot_bytes;
+        x->first = (uint32_t)s->n;
+        x->n = x->most = x->empty = (uint32_t)min_u64(s->share[c].slots, SLOTS_MAX);
+        s->n += x->n;
+        s->bytes += x->n * x->bytes;
+    }
+    s->most_bytes = s->bytes;
     s->slot = mem_zalloc(s->n, sizeof *s->slot);
     if (!s->slot)
         return err_nomem(e, "slots of experts", s->n * sizeof *s->slot);
-    s->memory = pages_take(s->bytes);
+    s->memory = s->by_mapping ? mmap(NULL, (size_t)s->bytes, PROT_NONE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+                              : pages_take(s->bytes);
+    if (s->memory == MAP_FAILED)
+        s->memory = NULL;
     if (!s->memory)
         return err_nomem(e, "experts in memory", s->bytes);
     uint8_t *at = s->memory;
@@ -93,20 +100,21 @@ static int take_memory(struct slots *s, struct err *e)
     return GLIM_OK;
 }
 
-int slots_init(struct slots *s, const struct weights *w, const struct experts *x, uint64_t budget,
-               struct err *e)
+int slots_init(struct slots *s, const struct weights *w, const struct experts *x, uint64_t used,
+               uint64_t budget, bool by_mapping, struct err *e)
 {
-    *s = (struct slots){.weights = w, .experts = x};
+    *s = (struct slots){.weights = w, .experts = x, .used = used, .by_mapping = by_mapping};
     const uint64_t n = x->layers * x->per_layer;
     s->class = mem_zalloc(x->layers, sizeof *s->class);
+    s->share = mem_zalloc(x->layers, sizeof *s->share);
     s->class_of = mem_zalloc(x->layers, sizeof *s->class_of);
     s->slot_of = mem_zalloc(n, sizeof *s->slot_of);
-    if (!s->class || !s->class_of || !s->slot_of) {
+    if (!s->class || !s->share || !s->class_of || !s->slot_of) {
         slots_deinit(s);
         return err_nomem(e, "slots of experts", n * sizeof *s->slot_of);
     }
     memset(s->slot_of, 0xff, n * sizeof *s->slot_of);
-    classify(s);
+    s->classes = slots_classes(w, x, s->share, s->class_of);
     share_out(s, budget);
     if (take_memory(s, e) != 0) {
         slots_deinit(s);
@@ -117,7 +125,8 @@ int slots_init(struct slots *s, const struct weights *w, const struct experts *x
 
 void slots_deinit(struct slots *s)
 {
-    pages_give_back(s->memory, s->bytes);
+    pages_give_back(s->memory, s->most_bytes);
+    free(s->share);
     free(s->slot);
     free(s->slot_of);
     free(s->class_of);
@@ -145,6 +154,36 @@ void slots_empty(struct slots *s, struct slot *x)
     x->error = 0;
     x->again = x->wrong = false;
     class_of(s, x->key)->empty++;
+}
+
+/* The slots of a class are the first n of those there is memory for. */
+static void resize_class(struct slots *s, struct slot_class *c, uint32_t n)
+{
+    for (uint32_t i = n; i < c->n; i++) {
+        struct slot *const x = &s->slot[c->first + i];
+        assert(x->state != SLOT_READING && !x->wanted);
+        if (x->state == SLOT_READY)
+            slots_empty(s, x);
+        c->empty--;
+    }
+    if (n < c->n)
+        (void)madvise(s->slot[c->first + n].memory, (size_t)((c->n - n) * c->bytes),
+                      MADV_DONTNEED);
+    else
+        c->empty += n - c->n;
+    c->n = n;
+    c->hand %= n;
+}
+
+void slots_resize(struct slots *s, uint64_t budget)
+{
+    share_out(s, budget);
+    s->bytes = 0;
+    for (size_t c = 0; c < s->classes; c++) {
+        struct slot_class *const x = &s->class[c];
+        resize_class(s, x, (uint32_t)min_u64(s->share[c].slots, x->most));
+        s->bytes += x->n * x->bytes;
+    }
 }
 
 static bool may_go(const struct slot *x) { return x->state == SLOT_READY && !x->wanted; }
@@ -208,7 +247,8 @@ void slots_take(struct slots *s, struct slot *x, uint32_t key, struct window *wi
 {
     x->expert = s->experts->table[key];
     struct parts p = parts_of(s->weights, &x->expert);
-    windows_move(p.piece, p.pieces, p.window, x->memory);
+    if (!s->by_mapping)
+        windows_move(p.piece, p.pieces, p.window, x->memory);
     memcpy(window, p.window, p.windows * sizeof *window);
     *windows = p.windows;
     x->key = key;

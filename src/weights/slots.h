@@ -12,6 +12,7 @@
 
 #include "base/reader.h"
 #include "weights/experts.h"
+#include "weights/plan.h"
 #include "weights/weights.h"
 #include "weights/windows.h"
 
@@ -33,9 +34,10 @@ struct slot {
 };
 
 struct slot_class { /* of layers whose experts take equal room */
-    uint64_t bytes, layers;
+    uint64_t bytes;
     uint32_t first, n, hand; /* slots */
     uint32_t empty;
+    uint32_t most;           /* what n can grow to */
 };
 
 struct slots {
@@ -43,20 +45,32 @@ struct slots {
     const struct experts *experts;
     struct slot *slot;        /* [n] */
     struct slot_class *class; /* [classes] */
+    struct plan_class *share; /* [classes] how many slots each is to have */
     uint32_t *class_of;       /* [layers] */
     uint32_t *slot_of;        /* [layers, per_layer] */
-    size_t classes, n;
+    size_t classes, n;        /* n: as many as there were at first */
+    uint64_t used;            /* experts of a layer that a token uses */
     uint8_t *memory;
     uint64_t bytes;           /* of all slots */
+    uint64_t most_bytes;      /* of memory, most of which may not be there yet */
+    bool by_mapping;          /* slots hold nothing: their experts are used as mapped (reader.h) */
 };
 
 /* Bytes that a slot for any expert of a layer takes. */
 uint64_t slots_bytes(const struct weights *w, const struct experts *x, uint64_t layer);
 
-/* Slots of `budget` bytes in all for the experts of x, whose files are w's. Layers whose experts
- * take equal room share theirs; each such class gets at least one. GLIM_ENOMEM. */
-int slots_init(struct slots *s, const struct weights *w, const struct experts *x, uint64_t budget,
-               struct err *e);
+/* The classes of x's layers, into class[layers]; how many. class_of [layers] may be NULL. */
+size_t slots_classes(const struct weights *w, const struct experts *x, struct plan_class *class,
+                     uint32_t *class_of);
+
+/* Slots of `budget` bytes in all, as plan_slots shares them out, for the experts of x, whose files
+ * are w's and of which a token uses `used` in a layer. by_mapping: their memory is not to be
+ * touched. GLIM_ENOMEM. */
+int slots_init(struct slots *s, const struct weights *w, const struct experts *x, uint64_t used,
+               uint64_t budget, bool by_mapping, struct err *e);
+/* Other slots for another budget, at most as many as at first. What goes is emptied and its memory
+ * given back. Nothing may be wanted or being read. */
+void slots_resize(struct slots *s, uint64_t budget);
 void slots_deinit(struct slots *s);
 
 /* Where an expert stands; NULL: nowhere. */

@@ -34,7 +34,7 @@ struct store {
 
 /* ---- opening ---- */
 
-int store_open(struct store **out, const struct weights *w, const struct experts *x,
+int store_open(struct store **out, const struct weights *w, const struct experts *x, uint64_t used,
                uint64_t budget, struct reader *reader, struct err *e)
 {
     struct store *const s = mem_zalloc(1, sizeof *s);
@@ -45,7 +45,8 @@ int store_open(struct store **out, const struct weights *w, const struct experts
     }
     s->reader = reader;
     s->visit.over = mem_zalloc(x->per_layer, sizeof *s->visit.over);
-    int rc = s->visit.over ? slots_init(&s->slots, w, x, budget, e)
+    int rc = s->visit.over ? slots_init(&s->slots, w, x, used, budget,
+                                        reader_by_mapping(reader), e)
                            : err_nomem(e, "store of experts", x->per_layer);
     if (rc == 0)
         rc = windows_open_files(w, reader, e);
@@ -102,15 +103,29 @@ static void take_back(struct store *s, struct read *q)
         slots_empty(&s->slots, x);
 }
 
-void store_close(struct store *s)
+/* Until nothing is in flight. */
+static void drain(struct store *s)
 {
-    if (!s)
-        return;
     while (s->reader && reader_in_flight(s->reader)) {
         struct read *const q = reader_next(s->reader, true);
         if (!q)
             break;
+        take_back(s, q);
     }
+}
+
+void store_resize(struct store *s, uint64_t budget)
+{
+    assert(s->visit.n == 0);
+    drain(s);
+    slots_resize(&s->slots, budget);
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    drain(s);
     reader_close(s->reader);
     sums_close(s->sums);
     slots_deinit(&s->slots);

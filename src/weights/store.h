@@ -21,10 +21,14 @@
 #include "weights/sums.h"
 #include "weights/weights.h"
 
-/* For the experts of x, whose files are w's, with slots of `budget` bytes in all. Takes the reader,
- * even if it fails. */
-int store_open(struct store **out, const struct weights *w, const struct experts *x,
+struct store;
+
+/* For the experts of x, whose files are w's and of which a token uses `used` in a layer, with slots
+ * of `budget` bytes in all. Takes the reader, even if it fails. */
+int store_open(struct store **out, const struct weights *w, const struct experts *x, uint64_t used,
                uint64_t budget, struct reader *reader, struct err *e);
+/* Between steps: slots of another budget, at most as many as at first. */
+void store_resize(struct store *s, uint64_t budget);
 void store_close(struct store *s);
 uint64_t store_bytes(const struct store *s); /* of its slots */
 uint64_t store_layer_bytes(const struct store *s, uint64_t layer); /* of all experts' slots */

@@ -85,7 +85,7 @@ def test_show_tensors():
 @test
 def test_plan():
     shown = document(ok(glim("show", "--json")))
-    j = document(ok(glim("plan", "--json", "--ram", "4G", "--ctx", "1000", "--ram-bandwidth", "10")))
+    j = document(ok(glim("plan", "--json", "--ram", "4G", "--ctx", "1000", "--bandwidth", "10")))
     assert j["ram_bytes"] == 4 << 30 and j["context_tokens"] == 1000
     wide = document(ok(glim("plan", "--json", "--ram", "4G", "--ctx", "1000", "--kv-index", "f16")))
     assert wide["cache_bytes_per_token"] == shown["cache_bytes_per_token"]
@@ -113,19 +113,60 @@ def test_plan_with_little_memory():
     assert all(i["resident_bytes"] == i["streamed_bytes"] == 0 for i in j["items"]), j
     out = ok(glim("plan", "--ram", "1M")).out
     assert "at least" in out and re.search(r"^cache .* - +- ", out, re.M), out
+    assert f"({j['least_ram_bytes']:,} bytes)" in out and not any(j["would_do"].values()), out
     least = document(ok(glim("plan", "--json", "--ram", str(j["least_ram_bytes"]))))
     assert least["runs"] and not least["fits"], least
     place = {i["name"]: i for i in least["items"]}
     assert place["cache"]["streamed_bytes"] == place["step workspace"]["streamed_bytes"] == 0, place
     assert place["cache"]["resident_bytes"] == place["cache"]["bytes"] == least["cache_bytes"] > 0
     assert least["streamed_bytes"] == place["routed experts"]["streamed_bytes"] + \
-        place["draft layer (MTP)"]["streamed_bytes"] > 0
+        place["embedding"]["streamed_bytes"] > 0
     assert all(i["resident_bytes"] + i["streamed_bytes"] == i["bytes"] for i in least["items"]), least
+
+
+@test
+def test_plan_and_refusal():
+    """One answer: the least budget of plan is the one that a session is refused below; what would do does."""
+    ids = ["--ids", "1,2,3", "-c", "512", "--last", "--mtp", "-o", path("plan.logits")]
+    need = document(ok(glim("plan", "--json", "--ram", "1M", "--ctx", "512")))["least_ram_bytes"]
+    ok(glim("logits", *ids, "--ram", str(need)))
+    r = refused(glim("logits", *ids, "--ram", str(need - 1)))
+    assert f"({need} bytes)" in r.err and "no drafts would do" in r.err, r.err
+    least = document(ok(glim("plan", "--json", "--ram", "1M")))["least_ram_bytes"]
+    r = ok(glim("plan", "--ram", str(least - (2 << 20))))
+    assert re.search(r"^would do: --ctx \d+$", r.out, re.M) and "would do: --kv q8" in r.out, r.out
+    context = re.search(r"--ctx (\d+)", r.out)[1]
+    assert "runs:" in ok(glim("plan", "--ram", str(least - (2 << 20)), "--ctx", context)).out
+
+
+@test
+def test_plan_speed():
+    """Slower drives and less memory are slower; what was assumed is said."""
+    least = document(ok(glim("plan", "--json", "--ram", "1M", "--ctx", "512")))["least_ram_bytes"]
+
+    def plan(*args):
+        return document(ok(glim("plan", "--json", "--ctx", "512", *args)))
+    few = plan("--ram", str(least), "--drive", "2,100,8", "--use", "uniform")
+    assert (few["drive_gb_s"], few["drive_latency_us"], few["use"]) == (2, 100, "uniform")
+    assert 0 <= few["expert_hit_rate"] < few["expert_slots"] / few["experts"]
+    assert close(few["disk_ms"], few["disk_read_per_token"] / 2e6)
+    more = plan("--ram", str(least + (3 << 20)), "--drive", "2,100,8", "--use", "uniform")
+    fast = plan("--ram", str(least), "--drive", "8,100,8", "--use", "uniform")
+    assert few["tok_s"] < more["tok_s"] < more["tok_s_ram"] and few["tok_s"] < fast["tok_s"]
+    assert few["tok_s"] < few["tok_s_disk"] and more["disk_read_per_token"] < few["disk_read_per_token"]
+    usual = plan("--ram", str(least + (3 << 20)))
+    assert usual["use"] == "measured" and usual["expert_hit_rate"] > more["expert_hit_rate"]
+    assert (usual["drive_gb_s"], usual["drive_latency_us"], usual["ram_gb_s"]) == (3, 80, 20)
+    given = plan("--ram", str(least), "--drive", "2,100,8", "--hit-rate", "0.75")
+    assert given["use"] == "given" and given["expert_hit_rate"] == 0.75
+    for bad in ("", "0", "x", "7,", "7,80,", "7,80,0", "7,80,1.5", "7,80,32,1", "1e9", "-1", "nan", "7 ,80", "0x7"):
+        refused(glim("plan", "--drive", bad), 2)
 
 
 @test
 def test_doctor():
     j = document(ok(glim("doctor", "--json")))
+    assert j["memory_limit_bytes"] >= 0 and 0 < j["memory_budget_bytes"] < j["memory_available_bytes"], j
     assert j["processors"] >= 1 and j["memory_bytes"] > 0 and j["cpu"] and j["parts"]
     assert all(p["path"] for p in j["parts"])
     assert j["cpu"] in ok(glim("doctor")).out
@@ -434,6 +475,18 @@ def test_usage():
     r = ok(glim(*args, "--usage", other))
     assert r.out == whole.out and r.err.count("\n") == 1 and "going on without" in r.err and other in r.err, r
     refused(glim("run", "--usage", "", "x"), 2)
+
+
+@test
+def test_bench_simulated():
+    """A simulated drive gives what it was told to, and is said to be one."""
+    args = ["bench", "-p", "0", "-n", "8", "-r", "1", "--mtp", "off", "-t", "1", "-c", "64", "--ram"]
+    least = document(ok(glim("plan", "--json", "--ram", "1M", "-c", "64", "--mtp", "off", "-t", "1")))["least_ram_bytes"]
+    j = document(ok(glim(*args, str(least), "--drive", "0.05,500", "--json")))
+    assert j["drive"] == "simulated" and 0.8 < j["drive_gb_s"] / 0.05 < 1.01, j["drive_gb_s"]
+    assert j["disk_share"] < 1.01 and j["exposed_wait_share"] > 0.5, j
+    assert "simulated" in ok(glim(*args, str(least), "--drive", "0.05,500")).out
+    assert document(ok(glim(*args, str(least), "--json")))["drive"] == "true"
 
 
 @test

@@ -1,4 +1,4 @@
-/* The placement plan, leases on experts, cache pages, stop strings: small machines with exact
+/* Leases on experts, cache pages, stop strings: small machines with exact
  * answers. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,27 +11,6 @@
 #include "cache/kv.h"
 #include "engine/stopper.h"
 #include "weights/experts.h"
-#include "weights/plan.h"
-
-static void test_plan(void **state)
-{
-    (void)state;
-    struct plan_item item[] = {
-        {.name = "a", .bytes = 100},
-        {.name = "b", .bytes = 1000, .unit_bytes = 30},
-        {.name = "c", .bytes = 20},
-    };
-    assert_int_equal(plan_place(item, 3, 250), 250 - 0);
-    assert_int_equal(item[0].resident, 100);
-    assert_int_equal(item[1].resident, 150); /* five whole units, nothing left */
-    assert_int_equal(item[2].resident, 0);
-    assert_int_equal(plan_place(item, 3, 99), 90 + 0);
-    assert_int_equal(item[0].resident, 0); /* indivisible */
-    assert_int_equal(item[1].resident, 90);
-    assert_int_equal(plan_place(item, 3, 2000), 1120);
-    assert_int_equal(item[2].resident, 20);
-    assert_int_equal(plan_place(item, 3, 0), 0);
-}
 
 static void test_leases(void **state)
 {
@@ -158,7 +137,6 @@ static void test_stop_strings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plan),
         cmocka_unit_test(test_leases),
         cmocka_unit_test(test_cache_layout),
         cmocka_unit_test(test_cache_rows),

@@ -46,7 +46,8 @@ static void open_changed(struct fixture *f, const char *path, uint64_t slots, ch
         change(experts(f));
     assert_int_equal(reader_open_with(&r, DEPTH, &late_engine, &f->late, &e), 0);
     const uint64_t bytes = slots * slots_bytes(&f->weights, experts(f), 0);
-    assert_int_equal(store_open(&f->store, &f->weights, experts(f), bytes, r, &e), 0);
+    assert_int_equal(store_open(&f->store, &f->weights, experts(f), 1, bytes, r, &e),
+                     0);
     assert_true(store_bytes(f->store) > 0);
 }
 
