@@ -7,9 +7,9 @@
  *
  * A drive shares itself out among all that is in flight: ten reads that are begun at once end at
  * once, late. So reads are cut into parts, where the offset in the file is a multiple of
- * READ_STRIPE, and no more parts are in flight than keep the drive busy: few, as long as the thread
- * looks in time to begin others; more, up to `depth`, after a look that found the drive idle. So the
- * first read that was submitted is there first, and can be worked on.
+ * READ_STRIPE, and no more parts are in flight than keep the drive busy: few, as long as the
+ * thread looks in time to begin others; more, up to `depth`, after a look that found the drive
+ * idle. So the first read that was submitted is there first, and can be worked on.
  *
  * What moves the bytes is an engine: io_uring where the system has it, else a few threads that
  * pread. Tests and simulated drives bring engines of their own.
