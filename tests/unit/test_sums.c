@@ -46,8 +46,8 @@ static void open_fixture(struct fixture *f, const char *path)
     assert_int_equal(model_init(&f->model, &f->weights, &knobs, CPU_BASELINE, &e), 0);
     assert_int_equal(reader_open_with(&r, 4, &late_engine, &f->late, &e), 0);
     const struct experts *const x = &f->model.experts;
-    assert_int_equal(store_open(&f->store, &f->weights, x, SLOTS * slots_bytes(&f->weights, x, 0),
-                                r, &e), 0);
+    assert_int_equal(store_open(&f->store, &f->weights, x, 1,
+                                SLOTS * slots_bytes(&f->weights, x, 0), r, &e), 0);
     assert_int_equal(sums_open(&f->sums, &f->weights, x, scratch, &e), 0);
 }
 
