@@ -313,8 +313,7 @@ const char *store_reads(const struct store *s) { return reader_name(s->reader); 
 /* Empties all slots, when the last read of a step that failed is back. */
 static void forget(struct store *s)
 {
-    for (struct read *q; (q = reader_next(s->reader, true)) != NULL;)
-        take_back(s, q);
+    drain(s);
     for (size_t i = 0; i < s->slots.n; i++)
         if (s->slots.slot[i].state != SLOT_EMPTY)
             slots_empty(&s->slots, &s->slots.slot[i]);
