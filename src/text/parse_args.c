@@ -7,16 +7,6 @@
 #include "base/util.h"
 #include "text/chat_write.h"
 
-enum {
-    T_STRING = 1,
-    T_NUMBER = 2,
-    T_INTEGER = 4,
-    T_BOOLEAN = 8,
-    T_NULL = 16,
-    T_ARRAY = 32,
-    T_OBJECT = 64
-};
-
 int args_init(struct args *a, struct json_object *tools, struct err *e)
 {
     *a = (struct args){.tools = json_object_is_type(tools, json_type_array) ? tools : NULL};
@@ -80,13 +70,13 @@ static unsigned type_named(struct json_object *name)
 static unsigned type_of_value(struct json_object *v)
 {
     switch (json_object_get_type(v)) {
-    case json_type_null: return T_NULL;
-    case json_type_boolean: return T_BOOLEAN;
-    case json_type_double: return T_NUMBER;
-    case json_type_int: return T_INTEGER;
-    case json_type_string: return T_STRING;
-    case json_type_array: return T_ARRAY;
-    case json_type_object: return T_OBJECT;
+    case json_type_null: return ARGS_NULL;
+    case json_type_boolean: return ARGS_BOOLEAN;
+    case json_type_double: return ARGS_NUMBER;
+    case json_type_int: return ARGS_INTEGER;
+    case json_type_string: return ARGS_STRING;
+    case json_type_array: return ARGS_ARRAY;
+    case json_type_object: return ARGS_OBJECT;
     }
     return 0;
 }
@@ -105,8 +95,7 @@ static unsigned own_types(struct json_object *schema)
     return mask;
 }
 
-/* All types a property may have; 0: not known. One level of anyOf and oneOf is looked into. */
-static unsigned schema_types(struct json_object *schema)
+unsigned args_types(struct json_object *schema)
 {
     static const char *const choices[] = {"anyOf", "oneOf"};
     if (!json_object_is_type(schema, json_type_object))
@@ -156,8 +145,8 @@ void args_key(struct args *a, const char *key, size_t len, struct buf *out)
         return;
     if (json_object_object_add(a->seen, key, NULL) != 0)
         out->failed = true;
-    a->types = a->properties ? schema_types(json_object_object_get(a->properties, key)) : 0;
-    a->streams = a->types == T_STRING;
+    a->types = a->properties ? args_types(json_object_object_get(a->properties, key)) : 0;
+    a->streams = a->types == ARGS_STRING;
     buf_adds(out, a->open ? ",\"" : "{\"");
     a->open = true;
     escape(out, key, len);
@@ -179,15 +168,15 @@ void args_text(struct args *a, const char *text, size_t len, struct buf *out)
 static unsigned type_of_kind(enum json_kind k)
 {
     switch (k) {
-    case JSON_OBJECT: return T_OBJECT;
-    case JSON_ARRAY: return T_ARRAY;
-    case JSON_STRING: return T_STRING;
+    case JSON_OBJECT: return ARGS_OBJECT;
+    case JSON_ARRAY: return ARGS_ARRAY;
+    case JSON_STRING: return ARGS_STRING;
     case JSON_UINT:
-    case JSON_NEG: return T_INTEGER | T_NUMBER;
-    case JSON_REAL: return T_NUMBER;
+    case JSON_NEG: return ARGS_INTEGER | ARGS_NUMBER;
+    case JSON_REAL: return ARGS_NUMBER;
     case JSON_TRUE:
-    case JSON_FALSE: return T_BOOLEAN;
-    case JSON_NULL: return T_NULL;
+    case JSON_FALSE: return ARGS_BOOLEAN;
+    case JSON_NULL: return ARGS_NULL;
     default: return 0;
     }
 }
@@ -221,7 +210,7 @@ static const char *python_literal(const char *text, size_t len)
 /* Where a string is allowed too, JSON counts only if it is of another type that is allowed. */
 static bool counts_as_json(const struct args *a, unsigned type)
 {
-    return type != 0 && (!(a->types & T_STRING) || (type & a->types & ~(unsigned)T_STRING));
+    return type != 0 && (!(a->types & ARGS_STRING) || (type & a->types & ~(unsigned)ARGS_STRING));
 }
 
 static void put_value(const struct args *a, struct buf *out)

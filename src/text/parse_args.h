@@ -6,6 +6,16 @@
 #include "base/json.h"
 #include "text/tokenizer.h"
 
+enum { /* types of values, as bits */
+    ARGS_STRING = 1,
+    ARGS_NUMBER = 2,
+    ARGS_INTEGER = 4,
+    ARGS_BOOLEAN = 8,
+    ARGS_NULL = 16,
+    ARGS_ARRAY = 32,
+    ARGS_OBJECT = 64
+};
+
 struct args {
     struct json_object *tools;      /* borrowed, may be NULL */
     struct json_object *properties; /* of the current tool; borrowed, NULL if unknown */
@@ -27,5 +37,9 @@ void args_key(struct args *a, const char *key, size_t len, struct buf *out);
 void args_text(struct args *a, const char *text, size_t len, struct buf *out);
 void args_value_end(struct args *a, struct buf *out);
 void args_end(struct args *a, struct buf *out);
+
+/* All types that the schema of an argument says its value may have; 0: not known. One level of
+ * anyOf and oneOf is looked into. */
+unsigned args_types(struct json_object *schema);
 
 #endif
