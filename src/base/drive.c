@@ -31,6 +31,7 @@ int drive_measure(struct reader *r, uint32_t file, uint64_t ns, uint64_t bytes,
     *bytes_per_s = 0;
     if (!memory)
         return err_nomem(e, "blocks of a file", (size_t)IN_FLIGHT * READ_STRIPE);
+    memset(memory, 0, (size_t)IN_FLIGHT * READ_STRIPE); /* so the system gives it now */
     const uint64_t n = max_u64(bytes / READ_STRIPE, 1), from = reader_now_ns(r);
     uint64_t begun = 0, got = 0;
     int rc = GLIM_OK;

@@ -23,6 +23,7 @@
 #define GLIM_ELIMIT (-6)       /* a stated limit (context, budget, size) was reached */
 #define GLIM_ENUMERIC     (-7) /* NaN or infinity where numbers must be finite */
 #define GLIM_ESTOPPED (-8)     /* the caller asked to stop */
+#define GLIM_EBUSY (-9)        /* too much waits already: try again later */
 
 struct err {
     int code;

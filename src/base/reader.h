@@ -17,8 +17,9 @@
  * A file may have copies on other drives. Each stripe belongs to one copy: stripe i of file f to
  * the one in whose share of [0, 1) the fraction of (i + 97 f) * 0.618... lies. Neighbours are so
  * spread as evenly as the shares allow, and a stripe comes from the same drive each time, which may
- * have a cache. A drive whose read fails for good is left out from then on where another has a
- * copy, and said so once; its reads are done by the others.
+ * have a cache, as long as the drives keep their speeds: shares follow these (shares.h). A drive
+ * whose read fails for good is left out from then on where another has a copy, and said so once;
+ * its reads are done by the others.
  *
  *   R1  a read that was submitted comes back exactly once;
  *   R2  until then nobody else touches its bytes;
@@ -47,6 +48,7 @@ struct read { /* the caller's storage */
     size_t bytes;
     uint8_t *to;
     void *owner;   /* the caller's, left alone */
+    bool other;    /* each stripe from another drive than its own, if another has it */
 
     size_t got;    /* out: less than bytes only at the end of the file */
     int error;     /* out: errno, ENODATA where the file shrank; 0 = all is there */
@@ -103,11 +105,15 @@ int reader_same(const struct reader *r, uint32_t file, const struct io_map *m, s
  * differ. */
 int reader_mirror(struct reader *r, uint32_t file, uint32_t copy, unsigned drive, struct err *e);
 /* What a drive gets of the files that it has, beside the others' weights: its bandwidth. > 0; all
- * are 1 at first. */
+ * are 1 at first. From then on the shares follow what the drives give (shares.h). */
 void reader_share(struct reader *r, unsigned drive, double weight);
 /* Called, from reader_next, with a line on each drive that is left out from now on. */
 typedef void reader_notice_fn(void *ctx, const char *text);
 void reader_on_notice(struct reader *r, reader_notice_fn *fn, void *ctx);
+void reader_tell(const struct reader *r, const char *text); /* a line for it */
+/* Which drive reads a stripe of a file now, and the path there. */
+unsigned reader_drive_of(const struct reader *r, uint32_t file, uint64_t at, bool other);
+const char *reader_path(const struct reader *r, uint32_t file, unsigned drive);
 /* What it has brought since the last reader_mirror. */
 uint64_t reader_drive_bytes(const struct reader *r, unsigned drive);
 

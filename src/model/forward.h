@@ -138,6 +138,10 @@ struct forward {
     struct err failure; /* code != 0: experts could not be read, the step ends */
     atomic_int fault; /* enum fault: a choice was to be made among numbers that are not finite */
 
+    /* Called between two layers of forward_rows; may use other workspaces of the same model.
+     * Nonzero: the step ends with GLIM_ESTOPPED. May be NULL. */
+    int (*between)(void *ctx);
+    void *between_ctx;
     tap_fn *tap;
     void *tap_ctx;
     struct stages *stages; /* the owner's clock; may be NULL */
