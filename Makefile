@@ -1,11 +1,12 @@
-# glim: make | demo | test | check-long | check-neon | fuzz | bench | bench-quality | bench-onednn | bench-mtp | bench-usage | style | install DESTDIR= PREFIX= | clean
+# glim: make | demo | test | check-long | check-neon | fuzz | bench | bench-quality | bench-onednn | bench-mtp | bench-usage | bench-grammar | style | install DESTDIR= PREFIX= | clean
 #
 # BUILD picks a flavour, each in its own folder: release (default, build/), werror, asan, tsan, hostile, fuzz, arm64.
 #   make BUILD=asan            libglim and glim under AddressSanitizer and UBSan, in build/asan/
 #   make BUILD=arm64           cross-built for AArch64 Linux, in build/arm64/; make check-neon runs its tests in qemu
 # WITH_EDIT=0 builds without libedit (chat then reads plain lines); WITH_URING=0 without liburing (threads read then);
 # WITH_SSL=0 without OpenSSL (no glim verify); WITH_CURL=0 without libcurl (no verify --hub);
-# WITH_SQLITE=0 without SQLite (no usage history).
+# WITH_SQLITE=0 without SQLite (no usage history); WITH_HTTP=0 without libmicrohttpd and inih (no glim serve);
+# WITH_ZSTD=0 without zstd (no prefixes on disk, as without OpenSSL).
 
 PREFIX  ?= /usr/local
 BUILD   ?= release
@@ -14,6 +15,8 @@ WITH_URING ?= 1
 WITH_SSL ?= 1
 WITH_CURL ?= 1
 WITH_SQLITE ?= 1
+WITH_HTTP ?= 0
+WITH_ZSTD ?= 1
 
 VERSION := 0.1.0
 ARCH    := $(shell uname -m)
@@ -60,6 +63,8 @@ else ifeq ($(BUILD),arm64)
   WITH_SSL := 0
   WITH_CURL := 0
   WITH_SQLITE := 0
+  WITH_HTTP := 0
+  WITH_ZSTD := 0
   SYSROOT := build/sysroot-arm64
   FLAGS := $(HARDEN) -Werror -isystem $(SYSROOT)/usr/include
   LDSAN := -L$(SYSROOT)/usr/lib/aarch64-linux-gnu
@@ -78,7 +83,7 @@ else
 endif
 ifneq ($(WITH_SSL),0)
   CPPFLAGS += -DGLIM_WITH_SSL=1
-  CLILIBS += -lcrypto
+  LIBS := -lcrypto $(LIBS)
 else
   CPPFLAGS += -DGLIM_WITH_SSL=0
 endif
@@ -89,8 +94,22 @@ else
   CPPFLAGS += -DGLIM_WITH_CURL=0
 endif
 
-# The reference kernels are plain C loops over independent lanes: -O3 lets the compiler keep lanes in one register.
-$(O)/src/kernels/ref/%.o: CFLAGS += -O3
+ifneq ($(WITH_HTTP),0)
+  CPPFLAGS += -DGLIM_WITH_HTTP=1
+  CLILIBS += -lmicrohttpd -linih
+else
+  CPPFLAGS += -DGLIM_WITH_HTTP=0
+endif
+
+ifneq ($(WITH_ZSTD),0)
+  CPPFLAGS += -DGLIM_WITH_ZSTD=1
+  LIBS := -lzstd $(LIBS)
+else
+  CPPFLAGS += -DGLIM_WITH_ZSTD=0
+endif
+
+# Plain C loops over independent lanes: -O3 lets the compiler keep lanes in one register.
+$(O)/src/kernels/ref/%.o $(O)/src/sample/weight.o: CFLAGS += -O3
 
 # Each level's files are compiled for that level; nothing else may call into them but through the table.
 # Long functions: with checks, -O3 -g takes minutes a file.
@@ -121,9 +140,9 @@ endif
 ARCHDIRS := $(if $(filter x86_64 amd64,$(ARCH)),kernels/x86) $(if $(filter aarch64 arm64,$(ARCH)),kernels/arm)
 LIBDIRS := base formats kernels kernels/ref $(ARCHDIRS) weights cache model text sample engine
 LIBSRC  := $(wildcard $(LIBDIRS:%=src/%/*.c))
-CLISRC  := $(wildcard src/cli/*.c src/server/*.c src/agent/*.c)
+CLISRC  := $(wildcard src/cli/*.c $(if $(filter-out 0,$(WITH_HTTP)),src/server/*.c) src/agent/*.c)
 LIBOBJ  := $(LIBSRC:%.c=$(O)/%.o)
-CLIOBJ  := $(CLISRC:%.c=$(O)/%.o)
+CLIOBJ  := $(CLISRC:%.c=$(O)/%.o) $(if $(filter-out 0,$(WITH_HTTP)),$(O)/src/server/page_html.o)
 
 # One program per test file; tests/*/util_*.c are helpers linked into every test of their folder.
 TESTDIRS := unit check golden api
@@ -143,6 +162,14 @@ COMPILE = $(CC) $(CSTD) $(WARN) $(NUMERIC) $(CPPFLAGS) $(CFLAGS) $(FLAGS)
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
+	$(COMPILE) -MMD -MP -c $< -o $@
+
+# The web page, as C.
+$(O)/src/server/page_html.c: src/server/page.html tools/embed-page
+	@mkdir -p $(@D)
+	tools/embed-page $< > $@.tmp && mv $@.tmp $@
+
+$(O)/src/server/page_html.o: $(O)/src/server/page_html.c
 	$(COMPILE) -MMD -MP -c $< -o $@
 
 $(O)/libglim.a: $(LIBOBJ)
@@ -166,10 +193,20 @@ $(O)/tests/%: $(O)/tests/%.o $(TESTUTIL:%.c=$(O)/%.o) $(O)/libglim.a
 # Rooms of the program that stand on base/ alone.
 $(O)/tests/unit/test_known $(O)/tests/fuzz/replay_known build/fuzz/tests/fuzz/fuzz_known: $(O)/src/cli/known.o
 
+# Requests of other APIs, without HTTP.
+REQUESTS := fieldlist fields fault hidden turns toollist anthropic_messages anthropic_tools responses_input \
+  responses_tools results
+$(O)/tests/unit/test_requests $(O)/tests/fuzz/replay_requests build/fuzz/tests/fuzz/fuzz_requests: \
+  $(REQUESTS:%=$(O)/src/server/%.o)
+
 # A clock of its own.
 $(O)/tests/api/test_drafts_pay: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,now_ns session_look session_catch_up session_draft)
+$(O)/tests/api/test_drafts_streamed: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,now_ns session_look session_draft store_count)
 
 $(O)/tests/api/test_history: WRAP := -Wl,--wrap=now_ns
+
+# Calls to the system that fail, or are the last.
+$(O)/tests/unit/test_snapshot_faults: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,openat write fdatasync renameat unlinkat)
 
 # A drive of its own.
 $(O)/tests/api/test_bad_drive: WRAP := -Wl,--wrap=reader_open
@@ -202,10 +239,13 @@ build/fuzz/tests/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libglim.
 CPPFLAGS_TESTS := -Itests
 $(O)/tests/%.o: CPPFLAGS += $(CPPFLAGS_TESTS)
 
-tests: $(TESTBIN) $(TILEBIN) $(FAULTBIN) $(REPLAYBIN)
+# What tests/structured/run and bench/grammar run.
+DRIVER := $(O)/tests/structured/drive
+
+tests: $(TESTBIN) $(TILEBIN) $(FAULTBIN) $(REPLAYBIN) $(DRIVER)
 fuzzers: $(FUZZBIN)
 
--include $(wildcard $(O)/bench/*.d) $(TILEOBJ:%.o=%.d) $(patsubst %.c,$(O)/%.d,$(LIBSRC) $(CLISRC) $(TESTSRC) $(FAULTSRC) $(FUZZSRC) $(TESTUTIL))
+-include $(wildcard $(O)/bench/*.d) $(TILEOBJ:%.o=%.d) $(DRIVER).d $(patsubst %.c,$(O)/%.d,$(LIBSRC) $(CLISRC) $(TESTSRC) $(FAULTSRC) $(FUZZSRC) $(TESTUTIL))
 
 setup:
 	@tools/setup
@@ -265,6 +305,10 @@ $(O)/bench/mtp: $(O)/bench/mtp.o $(O)/libglim.a
 bench-mtp:
 	@bench/mtp-run
 
+# What a folder of prefixes is worth after a restart: bench/restart.c.
+$(O)/bench/restart: $(O)/bench/restart.o $(O)/libglim.a
+	$(CC) $^ $(LIBS) $(LDFLAGS) -o $@
+
 # Which experts stay in a memory that holds some of them.
 $(patsubst %,$(O)/bench/%.o,usage usage_sim): CPPFLAGS += $(CPPFLAGS_TESTS)
 
@@ -274,6 +318,10 @@ $(O)/bench/usage: $(O)/bench/usage.o $(O)/bench/usage_sim.o $(O)/libglim.a
 bench-usage: $(O)/bench/usage
 	@$(O)/bench/usage >bench/results/usage.csv
 
+# Masks of structured output.
+bench-grammar:
+	@bench/grammar
+
 style:
 	@tools/check-layers
 	@tools/check-style
@@ -281,7 +329,7 @@ style:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include \
 	  $(DESTDIR)$(PREFIX)/share/glim/models $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
-	  $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man3
+	  $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(O)/glim $(DESTDIR)$(PREFIX)/bin/glim
 	install -m 644 $(O)/libglim.a $(DESTDIR)$(PREFIX)/lib/libglim.a
 	install -m 755 $(O)/libglim.so $(DESTDIR)$(PREFIX)/lib/libglim.so.0
@@ -290,11 +338,12 @@ install: all
 	install -m 644 include/glim.h $(DESTDIR)$(PREFIX)/include/glim.h
 	install -m 644 models/glm-nano.gguf $(DESTDIR)$(PREFIX)/share/glim/models/glm-nano.gguf
 	install -m 644 tools/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/glim
+	sed -e 's|@PREFIX@|$(PREFIX)|' tools/glim.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/glim.service
 	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/man/*.3 $(DESTDIR)$(PREFIX)/share/man/man3
 
 clean:
 	rm -rf build
 
-.PHONY: all tests fuzzers setup setup-long setup-neon demo test check-long check-neon fuzz bench bench-quality bench-onednn bench-mtp bench-usage style install clean
+.PHONY: all tests fuzzers setup setup-long setup-neon demo test check-long check-neon fuzz bench bench-quality bench-onednn bench-mtp bench-usage bench-grammar style install clean
 .SECONDARY:

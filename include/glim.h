@@ -46,6 +46,7 @@ GLIM_API const char *glim_version(void);
 #define GLIM_ELIMIT (-6)       /* a stated limit (context, budget, size) was reached */
 #define GLIM_ENUMERIC     (-7) /* NaN or infinity where numbers must be finite */
 #define GLIM_ESTOPPED (-8)     /* the caller asked to stop */
+#define GLIM_EBUSY (-9)        /* too much waits already: try again later */
 
 struct glim_error {
     int code;
@@ -217,7 +218,7 @@ struct glim_plan_request {
     enum glim_kv kv;
     double ram_gb_s;      /* at which generation reads weights, to predict with; 0 = 20 */
     enum glim_kv_index kv_index;
-    uint64_t chunk_tok;   /* of prompts; 0 = 512 */
+    uint64_t chunk_tok;   /* of prompts; 0 = what a session takes, with the drive below */
     bool mtp;             /* sessions with drafts */
     struct glim_drive_model drive; /* to predict with; 0 = 3 GB/s, 80 us */
     enum glim_use use;
@@ -253,6 +254,9 @@ struct glim_plan {
     enum glim_use use;
     double ram_ms, disk_ms;      /* a token, each alone */
     double tok_s;                /* predicted: generation without drafts, both overlapping */
+    uint64_t chunk_tok;          /* of prompts */
+    double chunk_read_s, chunk_compute_s; /* predicted, where experts are streamed: reading its
+                                           * experts, and computing all of it, each alone */
     bool fits;                   /* all resident */
     bool runs;                   /* always-on weights, sessions and one layer's experts fit */
     uint64_t least_ram_bytes;    /* the least budget that runs */
@@ -298,12 +302,43 @@ GLIM_API int glim_template(const glim_tokenizer *t, const char *request, size_t 
 /* "glm-5.2": the template in use; NULL if the model names none that glim knows. */
 GLIM_API const char *glim_template_name(const glim_tokenizer *t);
 
+/* ---- grammars ---- */
+
+/* What an answer must match, whatever the model would rather say: compiled once, used by any number
+ * of answers at once, from any thread. docs/structured-output.md says what is understood. */
+typedef struct glim_grammar glim_grammar;
+
+enum glim_grammar_kind {
+    GLIM_GRAMMAR_GBNF,        /* text: llama.cpp's grammar language */
+    GLIM_GRAMMAR_JSON_SCHEMA, /* text: a JSON schema */
+    GLIM_GRAMMAR_JSON_OBJECT, /* any JSON object; no text */
+    GLIM_GRAMMAR_TOOLS,       /* text: a JSON array of tools, as in a request */
+};
+struct glim_grammar_options {
+    size_t size;
+    enum glim_grammar_kind kind;
+    const char *text;
+    /* of TOOLS */
+    const char *only; /* name of the one tool that may be called; NULL: all of them */
+    bool free_text;   /* may come before the first call */
+    bool required;    /* there is at least one call */
+    bool parallel;    /* there may be several */
+    bool lenient;     /* tools without "strict": true take any arguments */
+};
+#define GLIM_GRAMMAR_OPTIONS_INIT {.size = sizeof(struct glim_grammar_options)}
+
+/* t must outlive it. GLIM_EINVAL, GLIM_EUNSUPPORTED (by the keyword's name), GLIM_ELIMIT. */
+GLIM_API int glim_grammar_new(glim_grammar **out, glim_tokenizer *t,
+                              const struct glim_grammar_options *o, struct glim_error *e);
+GLIM_API void glim_grammar_free(glim_grammar *g); /* after the answers that use it */
+
 /* ---- session ---- */
 
 struct glim_session_options {
     size_t size;
     uint64_t context_tok; /* room for this many tokens; 0 = min(model's context, 8192) */
-    uint64_t chunk_tok;   /* prefill step; 0 = 512 */
+    uint64_t chunk_tok;   /* prefill step; 0 = 512, or where experts are streamed, as many of 512 to
+                           * 4096 as this drive and these threads are best with */
     enum glim_kv kv;
     bool mtp;             /* keep the MTP layer's cache, for drafts; the model must have one */
     enum glim_kv_index kv_index;
@@ -317,6 +352,7 @@ GLIM_API void glim_session_free(glim_session *s);
 
 GLIM_API uint64_t glim_session_length(const glim_session *s); /* tokens on the timeline */
 GLIM_API uint64_t glim_session_context(const glim_session *s);
+GLIM_API uint64_t glim_session_chunk(const glim_session *s); /* tokens of a prefill step at most */
 GLIM_API const int32_t *glim_session_tokens(
     const glim_session *s); /* borrowed until the next call */
 
@@ -398,6 +434,13 @@ enum glim_event_kind {
     GLIM_EVENT_TOOL_ARGS,  /* text = a fragment of the arguments' JSON object */
     GLIM_EVENT_TOOL_END,
     GLIM_EVENT_TOKEN,      /* every token, before its text: token, and its raw bytes */
+    /* Of a service only: */
+    GLIM_EVENT_PROMPT,       /* `done` of `total` tokens of the prompt are on the timeline */
+    GLIM_EVENT_PROMPT_TOKEN, /* with prompt_logprobs, each token of the prompt, as TOKEN */
+};
+struct glim_logprob {
+    int32_t token;
+    float logprob; /* natural logarithm, before temperature, filters and penalties */
 };
 struct glim_event {
     enum glim_event_kind kind;
@@ -405,6 +448,10 @@ struct glim_event {
     size_t len;
     int32_t token;
     int tool; /* index of the call, for TOOL events */
+    float logprob; /* of the token, where logprobs were asked for; 0 for the prompt's first */
+    const struct glim_logprob *top; /* [tops] the likeliest tokens, likeliest first; borrowed */
+    size_t tops;
+    uint64_t done, total; /* PROMPT */
 };
 /* Return nonzero to stop. */
 typedef int glim_event_fn(void *ctx, const struct glim_event *ev);
@@ -440,6 +487,10 @@ struct glim_generate {
     glim_event_fn *on_event;
     void *ctx;
     int drafts;                /* GLIM_DRAFTS_AUTO, GLIM_DRAFTS_OFF, or how many each time */
+    int *stop_string; /* gets which of `stop` ended the answer, or -1, at its end; may be NULL */
+    /* The answer matches it, from its beginning or, if `thinking`, from the end of the reasoning;
+     * it ends where the grammar lets it. Borrowed until the answer has ended. NULL: none. */
+    const glim_grammar *grammar;
 };
 #define GLIM_GENERATE_INIT {.size = sizeof(struct glim_generate), .sampling = GLIM_SAMPLING_INIT}
 
@@ -457,6 +508,121 @@ struct glim_usage {
  * stop token is not appended. */
 GLIM_API int glim_generate(glim_session *s, const struct glim_generate *g, struct glim_usage *usage,
                            struct glim_error *e);
+
+/* ---- service ---- */
+
+/* A model that works for many requests at once. One thread of the service's own runs the model:
+ * generation of all requests in common steps, prompts in chunks between them. Whoever else runs
+ * beside it, and whatever is found of its prompt in the cache, an answer is the same bit for bit.
+ * While there is a service, nothing else may run the model; its info, its tokenizer and templates
+ * may be used from any thread. The functions of a service may be called from any thread, also from
+ * its callbacks, but for glim_service_stop. */
+typedef struct glim_service glim_service;
+
+struct glim_service_options {
+    size_t size;
+    uint64_t context_tok;   /* most of one request, answer included; 0 = 32,768, or the model's */
+    uint64_t cache_tok;     /* room for tokens of running requests and kept prefixes together; 0 =
+                             * 2 x context_tok */
+    uint32_t parallel;      /* requests that are worked on at a time, at most 64; 0 = 32 */
+    uint32_t queue;         /* requests that may wait; 0 = 256 */
+    uint64_t chunk_tok;     /* of prompts; 0 = 512 */
+    enum glim_kv kv;
+    enum glim_kv_index kv_index;
+    bool mtp;               /* drafts while one request alone generates */
+    double prompt_share;    /* of the time, for prompts while others generate; 0 = 0.5 */
+    /* A folder that keeps prefixes beyond the service's end, for the next one with this model and
+     * these formats: whole pages of 64 tokens, compressed, with checksums. Made with mode 0700 if
+     * it is not there; one that lets others in is refused (GLIM_EINVAL), since it holds what people
+     * wrote. Services of several processes may share it. While it cannot be written, a notice says
+     * so and all else goes on. NULL: none. */
+    const char *kv_dir;
+    uint64_t kv_dir_bytes;  /* of its files at most: those not used for the longest time go; 0 =
+                             * 20 GB */
+};
+#define GLIM_SERVICE_OPTIONS_INIT {.size = sizeof(struct glim_service_options)}
+
+/* The model must outlive the service, and have no sessions. o (may be NULL): the defaults. */
+GLIM_API int glim_service_start(glim_service **out, glim_model *m,
+                                const struct glim_service_options *o, struct glim_error *e);
+/* Requests that are left end with GLIM_ESTOPPED; returns when the thread has ended, which with
+ * kv_dir may write for 20 s more. s may be NULL. */
+GLIM_API void glim_service_stop(glim_service *s);
+
+struct glim_result {
+    int code;          /* 0, or why there is no (whole) answer: error */
+    const char *error; /* "" if code is 0; borrowed, as all here */
+    struct glim_usage usage; /* prompt_tok, output_tok ...: of what was done */
+    uint64_t cached_tok;     /* of the prompt, found in the cache */
+    uint64_t queue_ns, prompt_ns; /* waited; from then to the first token */
+    const int32_t *token;    /* [tokens] of the answer, as sampled, without the stop token */
+    size_t tokens;
+};
+
+struct glim_request {
+    size_t size;
+    const int32_t *prompt; /* [prompts]; copied, as all below */
+    size_t prompts;
+    /* [prompts] nonzero: a token that the model sampled in an earlier answer. Such a token is
+     * computed again as it was then, so that finding it in the cache changes nothing. NULL: no
+     * such token. */
+    const uint8_t *sampled;
+    /* How to go on; its on_event and ctx are not used. max_tokens may be more than fits. */
+    struct glim_generate generate;
+    const char *owner;     /* who asks: owners take turns. NULL = "" */
+    uint64_t timeout_ns;   /* since submission; then GLIM_ESTOPPED. 0 = none */
+    bool logprobs;         /* TOKEN events have logprob, and `top` of the likeliest */
+    uint32_t top_logprobs; /* up to GLIM_TOP_LOGPROBS_MAX */
+    bool prompt_logprobs;  /* PROMPT_TOKEN events; takes nothing from the cache */
+    bool no_answer;        /* the prompt only */
+    /* Both are called on the service's thread and must not wait. on_event: return nonzero to stop
+     * (GLIM_FINISH_STOPPED). on_done: once, and nothing after it. */
+    glim_event_fn *on_event;
+    void (*on_done)(void *ctx, const struct glim_result *r);
+    void *ctx;
+};
+enum { GLIM_TOP_LOGPROBS_MAX = 20 };
+#define GLIM_REQUEST_INIT {.size = sizeof(struct glim_request), .generate = GLIM_GENERATE_INIT}
+
+/* *id (may be NULL): for glim_service_cancel. GLIM_EBUSY if the queue is full, GLIM_ELIMIT if the
+ * prompt leaves no room for an answer; on_done is then not called. */
+GLIM_API int glim_service_submit(glim_service *s, const struct glim_request *r, uint64_t *id,
+                                 struct glim_error *e);
+/* Ends a request within a step: on_done is called with GLIM_FINISH_STOPPED and what there was. What
+ * its prompt left in the cache stays. An id that has ended is ignored. */
+GLIM_API void glim_service_cancel(glim_service *s, uint64_t id);
+
+/* Counts since the start, and how things stand now. */
+struct glim_service_state {
+    uint64_t context_tok, cache_tok, parallel, queue;       /* limits */
+    uint64_t running, waiting;                              /* requests now */
+    uint64_t done, failed, stopped, refused;                /* requests, since the start */
+    uint64_t prompt_tok, cached_tok, output_tok;            /* since the start */
+    uint64_t drafted_tok, accepted_tok;
+    uint64_t steps, step_rows;      /* of generation: step_rows / steps requests share a step */
+    uint64_t prompt_ns, generate_ns; /* in which the thread worked for prompts, for answers */
+    uint64_t set_back;              /* times that a request gave its room to an older one, and was
+                                     * computed again later */
+    uint64_t cache_used_tok;        /* room taken by running requests and kept prefixes */
+    uint64_t cache_kept_tok;        /* by kept prefixes, which running requests may share */
+    uint64_t saved_pages, saved_bytes; /* written to kv_dir since the start */
+    uint64_t save_failed;           /* times that one could not be written */
+    uint64_t restored_tok;          /* read from kv_dir; cached_tok has them too */
+};
+GLIM_API void glim_service_state(glim_service *s, struct glim_service_state *out);
+
+/* One that is worked on or waits. */
+enum glim_phase { GLIM_PHASE_WAITING, GLIM_PHASE_PROMPT, GLIM_PHASE_ANSWER };
+struct glim_service_request {
+    uint64_t id;
+    enum glim_phase phase;
+    uint64_t prompt_tok, cached_tok, done_tok, output_tok; /* done: of the prompt */
+    uint64_t age_ns; /* since submission */
+    char owner[64];
+};
+/* Up to `max` of them, oldest first; returns how many. */
+GLIM_API size_t glim_service_requests(glim_service *s, struct glim_service_request *out,
+                                      size_t max);
 
 /* ---- streaming ---- */
 

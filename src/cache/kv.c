@@ -1,11 +1,10 @@
-/* kv.c - see kv.h. Pages are reserved as address space at once and become memory when first
- * written. */
+/* kv.c - see kv.h. */
 #include "cache/kv.h"
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/pages.h"
 #include "base/util.h"
 
 static enum kv_type rope_type(const struct kv_layout *l)
@@ -43,7 +42,26 @@ static void lay_out(struct kv *kv, const struct kv_layout *l)
     kv->page_bytes = at;
 }
 
-int kv_init(struct kv *kv, const struct kv_layout *l, uint64_t capacity, struct err *e)
+uint64_t kv_page_bytes(const struct kv_layout *l) { return KV_PAGE_TOK * kv_bytes_per_token(l); }
+
+static uint64_t page_count(const struct kv *kv) { return ceil_div_u64(kv->capacity, KV_PAGE_TOK); }
+
+static int take_pages(struct kv *kv, struct kv_pages *pages, struct err *e)
+{
+    const uint64_t n = page_count(kv);
+    kv->pages = pages ? pages : &kv->own;
+    if (!pages && kv_pages_init(&kv->own, kv->page_bytes, n, e) != 0)
+        return err_prefix(e, "cache for %llu tokens", (unsigned long long)kv->capacity);
+    kv->page = mem_zalloc(n, sizeof *kv->page);
+    if (!kv->page)
+        return err_nomem(e, "cache", n * sizeof *kv->page);
+    for (uint64_t i = 0; i < n && !pages; i++)
+        kv->page[i] = kv_pages_take(&kv->own);
+    return GLIM_OK;
+}
+
+int kv_init(struct kv *kv, const struct kv_layout *l, uint64_t capacity, struct kv_pages *pages,
+            struct err *e)
 {
     *kv = (struct kv){
         .type = l->type,
@@ -62,26 +80,72 @@ int kv_init(struct kv *kv, const struct kv_layout *l, uint64_t capacity, struct 
         return err_nomem(e, "cache layout", l->layers * 2 * sizeof *kv->latent_at);
     }
     lay_out(kv, l);
-    uint64_t bytes;
-    if (!mul_u64(ceil_div_u64(capacity, KV_PAGE_TOK), kv->page_bytes, &bytes)
-        || bytes > SIZE_MAX / 2) {
+    const int rc = take_pages(kv, pages, e);
+    if (rc != 0)
         kv_deinit(kv);
-        return err_set(e, GLIM_ELIMIT, "cache for %llu tokens: more bytes than can be addressed",
-                       (unsigned long long)capacity);
+    return rc;
+}
+
+/* Gives back all pages from `first` on. */
+static void drop_pages(struct kv *kv, uint64_t first)
+{
+    for (uint64_t i = first; kv->page && i < page_count(kv) && kv->page[i]; i++) {
+        kv_pages_drop(kv->pages, kv->page[i]);
+        kv->page[i] = NULL;
     }
-    kv->memory = pages_take(bytes);
-    if (kv->memory)
-        return GLIM_OK;
-    kv_deinit(kv);
-    return err_nomem(e, "cache", bytes);
 }
 
 void kv_deinit(struct kv *kv)
 {
-    pages_give_back(kv->memory, ceil_div_u64(kv->capacity, KV_PAGE_TOK) * kv->page_bytes);
+    drop_pages(kv, 0);
+    kv_pages_deinit(&kv->own);
+    free(kv->page);
     free(kv->latent_at);
     free(kv->index_at);
     *kv = (struct kv){0};
+}
+
+static bool owns(const struct kv *kv, uint64_t i)
+{
+    return kv->page[i] && kv_pages_holders(kv->pages, kv->page[i]) == 1;
+}
+
+uint64_t kv_own_pages(const struct kv *kv, uint64_t from, uint64_t to)
+{
+    uint64_t n = 0;
+    for (uint64_t i = from / KV_PAGE_TOK; i * KV_PAGE_TOK < to; i++)
+        n += !owns(kv, i);
+    return n;
+}
+
+int kv_own(struct kv *kv, uint64_t from, uint64_t to, struct err *e)
+{
+    assert(to <= kv->capacity);
+    for (uint64_t i = from / KV_PAGE_TOK; i * KV_PAGE_TOK < to; i++) {
+        uint8_t *const old = kv->page[i];
+        if (owns(kv, i))
+            continue;
+        uint8_t *const page = kv_pages_take(kv->pages);
+        if (!page)
+            return err_set(e, GLIM_ELIMIT,
+                           "cache full: all %u pages of %d tokens are in use",
+                           kv->pages->count, KV_PAGE_TOK);
+        if (old) {
+            memcpy(page, old, kv->page_bytes);
+            kv_pages_drop(kv->pages, old);
+        }
+        kv->page[i] = page;
+    }
+    return GLIM_OK;
+}
+
+void kv_join(struct kv *kv, uint8_t *page, uint64_t n)
+{
+    const uint64_t i = kv->length / KV_PAGE_TOK;
+    assert(kv->length % KV_PAGE_TOK == 0 && n <= KV_PAGE_TOK && !kv->page[i]);
+    kv_pages_share(kv->pages, page);
+    kv->page[i] = page;
+    kv->length += n;
 }
 
 void kv_truncate(struct kv *kv, uint64_t n)
@@ -89,4 +153,6 @@ void kv_truncate(struct kv *kv, uint64_t n)
     assert(n <= kv->length);
     kv->length = n;
     kv->mtp_length = min_u64(kv->mtp_length, n ? n - 1 : 0);
+    if (kv->pages != &kv->own)
+        drop_pages(kv, ceil_div_u64(n, KV_PAGE_TOK));
 }

@@ -10,7 +10,7 @@
 #include "engine/predict.h"
 #include "weights/hits.h"
 
-static const double GB = 1e9, RAM_GB_S = 20, DISK_GB_S = 3, LATENCY_US = 80;
+static const double GB = 1e9;
 
 /* Latent rows of the attended positions on every layer, all index keys on full layers. */
 static uint64_t cache_read_per_token(const struct glim_model *m, const struct session_shape *s)
@@ -30,15 +30,6 @@ static uint64_t group_bytes(const struct glim_model *m, enum tensor_group g)
         if (strcmp(m->group[i].name, tensor_group_name(g)) == 0)
             return m->group[i].bytes;
     return 0;
-}
-
-/* Layers with experts that generation without drafts goes through. */
-static uint64_t expert_layers(const struct glim_model *m)
-{
-    uint64_t n = 0;
-    for (uint64_t i = 0; i < m->model.cfg.layers; i++)
-        n += m->model.cfg.ffn[i] == FFN_MOE;
-    return n;
 }
 
 /* ---- what lives where ---- */
@@ -84,8 +75,8 @@ static void add_items(const struct glim_model *m, const struct session_shape *s,
 /* ---- how fast ---- */
 
 /* Share of expert reads that slots in so much room serve. */
-static int find_hit_rate(const struct glim_model *m, enum glim_use use, uint64_t room,
-                         double *rate, struct err *e)
+static int find_hit_rate(const struct glim_model *m, const struct slot_classes *k,
+                         enum glim_use use, uint64_t room, double *rate, struct err *e)
 {
     const uint64_t E = m->model.cfg.experts;
     double *const weight = mem_zalloc(E, sizeof *weight);
@@ -97,7 +88,8 @@ static int find_hit_rate(const struct glim_model *m, enum glim_use use, uint64_t
     const struct hits_in in = {
         .weights = &m->weights,
         .experts = &m->model.experts,
-        .layers = expert_layers(m),
+        .classes = k,
+        .layers = model_expert_layers(m),
         .used = m->model.cfg.experts_used,
         .room_bytes = room,
         .weight = weight,
@@ -110,7 +102,7 @@ static int find_hit_rate(const struct glim_model *m, enum glim_use use, uint64_t
 static void foretell(const struct glim_model *m, const struct session_shape *s, double hit_rate,
                      struct glim_plan *p)
 {
-    const uint64_t layers = expert_layers(m);
+    const uint64_t layers = model_expert_layers(m);
     const struct predict_in in = {
         .layers = layers,
         .used = m->model.cfg.experts_used,
@@ -132,6 +124,27 @@ static void foretell(const struct glim_model *m, const struct session_shape *s, 
     p->tok_s_ram = 1 / out.ram_s;
     p->tok_s_disk = out.disk_s > 0 ? 1 / out.disk_s : (double)INFINITY;
     p->tok_s = 1 / out.seconds;
+}
+
+/* Of a prompt's step, where experts are streamed: how long it is, and what it takes. */
+static void plan_chunk(const struct glim_model *m, bool choose, struct session_shape *s,
+                       struct plan_need *need, struct plan *plan, struct glim_plan *p)
+{
+    const struct chunk_speeds v = {
+        .ram_bytes_per_s = p->ram_gb_s * GB,
+        .drive_bytes_per_s = p->drive.gb_s * GB,
+        .latency_s = p->drive.latency_us * 1e-6,
+        .flop_per_s = chunk_flop_s(m),
+    };
+    struct predict_chunk_out out;
+    if (choose)
+        s->chunk = chunk_choose(m, s, p->sessions, need, &v);
+    placement_need_of(m, s, p->sessions, need);
+    plan_make(need, plan);
+    const double slots = (double)min_u64(plan->slots, p->experts) / (double)p->experts;
+    chunk_foretell(m, s->chunk, slots, &v, &out);
+    p->chunk_read_s = out.read_s;
+    p->chunk_compute_s = out.compute_s;
 }
 
 /* ---- the request ---- */
@@ -165,16 +178,18 @@ static void take_request(const struct glim_model *m, const struct glim_plan_requ
         .ram_bytes = placement_budget(q->ram_bytes),
         .context_tok = q->context_tok ? q->context_tok : context,
         .sessions = q->sessions ? q->sessions : 1,
-        .ram_gb_s = q->ram_gb_s > 0 ? q->ram_gb_s : RAM_GB_S,
+        .ram_gb_s = q->ram_gb_s > 0 ? q->ram_gb_s : ASSUMED_RAM_GB_S,
         .drive = q->drive,
         .use = q->use,
-        .experts = expert_layers(m) * m->model.cfg.experts,
+        .experts = model_expert_layers(m) * m->model.cfg.experts,
     };
     if (!(q->drive.gb_s > 0))
-        p->drive = (struct glim_drive_model){.gb_s = DISK_GB_S, .latency_us = LATENCY_US};
+        p->drive = (struct glim_drive_model){.gb_s = ASSUMED_DISK_GB_S,
+                                            .latency_us = ASSUMED_LATENCY_US};
     *s = (struct session_shape){
         .context = p->context_tok,
-        .chunk = min_u64(q->chunk_tok ? q->chunk_tok : CHUNK_DEFAULT, p->context_tok),
+        .chunk = q->chunk_tok ? min_u64(q->chunk_tok, p->context_tok)
+                              : chunk_least(p->context_tok),
         .kv = q->kv,
         .kv_index = q->kv_index,
         .mtp = q->mtp,
@@ -185,12 +200,38 @@ static void take_request(const struct glim_model *m, const struct glim_plan_requ
         plan_mul(plan_mul(p->cache_bytes_per_token, p->context_tok), p->sessions);
 }
 
+static int fill_plan(const struct glim_model *m, const struct glim_plan_request *q,
+                     struct session_shape *s, const struct slot_classes *k,
+                     struct glim_plan *p, struct err *e)
+{
+    struct plan_need need;
+    struct plan plan;
+    placement_need(m, s, p->sessions, p->ram_bytes, k, &need);
+    plan_make(&need, &plan);
+    p->least_ram_bytes = plan.least_bytes;
+    if (plan.place == PLAN_STREAMED)
+        plan_chunk(m, q->chunk_tok == 0, s, &need, &plan, p);
+    p->chunk_tok = s->chunk;
+    p->runs = plan.place != PLAN_REFUSED;
+    p->fits = plan.place == PLAN_MAPPED;
+    p->expert_slots = p->fits ? p->experts : min_u64(plan.slots, p->experts);
+    if (!p->runs)
+        placement_advise(m, s, p->sessions, &need, &p->advice);
+    add_items(m, s, &plan, p);
+    double hit_rate = p->fits ? 1 : q->hit_rate;
+    if (plan.place == PLAN_STREAMED && !(hit_rate > 0)
+        && find_hit_rate(m, k, p->use, plan.room_bytes, &hit_rate, e) != 0)
+        return e->code;
+    if (p->runs)
+        foretell(m, s, hit_rate, p);
+    return GLIM_OK;
+}
+
 static int make_plan(const struct glim_model *m, const struct glim_plan_request *q,
                      struct glim_plan *p, struct err *e)
 {
     struct session_shape s;
-    struct plan_need need;
-    struct plan plan;
+    struct slot_classes classes;
     if (check_request(m, q, e) != 0)
         return e->code;
     take_request(m, q, &s, p);
@@ -198,24 +239,11 @@ static int make_plan(const struct glim_model *m, const struct glim_plan_request 
         return err_set(e, GLIM_ELIMIT,
                        "cache of %llu sessions with %llu tokens: more bytes than can be counted",
                        (unsigned long long)p->sessions, (unsigned long long)p->context_tok);
-    if (placement_need(m, &s, p->sessions, p->ram_bytes, &need, e) != 0)
+    if (slot_classes_init(&classes, &m->weights, &m->model.experts, e) != 0)
         return e->code;
-    plan_make(&need, &plan);
-    p->least_ram_bytes = plan.least_bytes;
-    p->runs = plan.place != PLAN_REFUSED;
-    p->fits = plan.place == PLAN_MAPPED;
-    p->expert_slots = p->fits ? p->experts : min_u64(plan.slots, p->experts);
-    if (!p->runs)
-        placement_advise(m, &s, p->sessions, &need, &p->advice);
-    free(need.class);
-    add_items(m, &s, &plan, p);
-    double hit_rate = p->fits ? 1 : q->hit_rate;
-    if (plan.place == PLAN_STREAMED && !(hit_rate > 0)
-        && find_hit_rate(m, p->use, plan.room_bytes, &hit_rate, e) != 0)
-        return e->code;
-    if (p->runs)
-        foretell(m, &s, hit_rate, p);
-    return GLIM_OK;
+    const int rc = fill_plan(m, q, &s, &classes, p, e);
+    slot_classes_deinit(&classes);
+    return rc;
 }
 
 int glim_model_plan(const glim_model *m, const struct glim_plan_request *q, struct glim_plan *out,

@@ -1,4 +1,4 @@
-/* predict.h - how fast a streamed model generates, from bytes alone. Pure.
+/* predict.h - how fast a streamed model is, from bytes and operations alone. Pure.
  *
  * A token goes through its layers one after the other. What it reads of memory takes bytes /
  * bandwidth; of the experts that it wants in a layer, those that no slot holds come from the drive
@@ -25,6 +25,26 @@ struct predict_out {
 };
 
 void predict(const struct predict_in *in, struct predict_out *out);
+
+/* A step over so many tokens of a prompt: each expert that one of them wants is read once, unless
+ * it is in memory, while others are computed, which hides a part of it; beside all else nothing is
+ * read. */
+struct predict_chunk_in {
+    uint64_t tokens;
+    uint64_t layers, experts, used; /* with experts; in each; that a token uses */
+    double hit_rate;                /* share of experts that are in memory */
+    double expert_bytes;            /* of one */
+    double expert_flop, rest_flop;  /* a token: of the experts that it uses, of all else */
+    double flop_per_s, drive_bytes_per_s;
+};
+
+struct predict_chunk_out {
+    double read_s, expert_s; /* reading experts, and computing them, alone */
+    double compute_s;        /* computing all */
+    double seconds;
+};
+
+void predict_chunk(const struct predict_chunk_in *in, struct predict_chunk_out *out);
 
 /* Share of all use that the most used of a layer's experts have; share: how many of them that
  * are. */

@@ -6,11 +6,6 @@
  *   T2  a token recomputed after a rewind goes through the role it first went through: same bits;
  *   T3  a call that fails leaves the chunks that were finished, each whole;
  *   T4  a token taken from the rows ahead leaves what appending it alone would have left.
- *
- * Pairs. The MTP layer's row at position j joins the state of token j with the token at j + 1.
- * Pairs of a prompt are filled with its chunk; those of decoded tokens may be late, up to LATE_MAX
- * of them, and are filled together when a draft or a prompt wants them. Pairs below kv.mtp_length
- * are filled; while state_valid, s->state holds the states from that position to the last one.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -19,77 +14,103 @@
 #include "base/util.h"
 #include "engine/engine.h"
 
-enum { LATE_MAX = 64 };
-
 static const struct model_config *config(const struct glim_session *s)
 {
     return &s->model->model.cfg;
 }
 
-/* A step has room for a prompt's chunk, and with drafts for a token and those after it. */
-static uint64_t rows_of(uint64_t chunk, bool mtp)
+uint64_t step_rows(uint64_t chunk, bool mtp)
 {
     return mtp ? max_u64(chunk, DRAFT_MAX + 1) : chunk;
 }
 
-static uint64_t state_rows(uint64_t chunk) { return LATE_MAX + rows_of(chunk, true); }
+static uint64_t state_rows(uint64_t chunk) { return LATE_MAX + step_rows(chunk, true); }
 
-/* What a session takes besides cache and workspace so that it can draft: states and logits. */
-static uint64_t draft_bytes(const struct model_config *c, uint64_t chunk)
+/* What drafts take besides cache and workspace: states of each session, logits of a stepper. */
+static uint64_t draft_bytes(const struct model_config *c, uint64_t chunk, uint64_t sessions)
 {
-    return (state_rows(chunk) * c->hidden + LOGIT_ROWS * c->vocab) * sizeof(float);
+    const uint64_t states = plan_mul(sessions, state_rows(chunk) * c->hidden);
+    return plan_mul(plan_add(states, LOGIT_ROWS * c->vocab), sizeof(float));
 }
 
-/* The timeline with its roles, rows, logits. */
-static uint64_t array_bytes(const struct model_config *c, const struct session_shape *s)
+/* A timeline with its roles and logits. */
+static uint64_t timeline_bytes(const struct model_config *c, uint64_t context)
 {
-    return plan_add(plan_mul(s->context, sizeof(int32_t) + 1),
-                       rows_of(s->chunk, s->mtp) * sizeof(struct row)
-                           + (LOGIT_ROWS + 1) * c->vocab * sizeof(float));
+    return plan_add(plan_mul(context, sizeof(int32_t) + 1), c->vocab * sizeof(float));
+}
+
+int stepper_shapes(const struct glim_model *m, const struct session_shape *s,
+                   struct stepper_shape out[2])
+{
+    out[0] = (struct stepper_shape){step_rows(s->chunk, s->mtp), s->context,
+                                    max_u64(s->parallel, LOGIT_ROWS), 1};
+    out[1] = (struct stepper_shape){step_rows(s->parallel, s->mtp), s->context,
+                                    max_u64(s->parallel, LOGIT_ROWS), pool_threads(m->pool)};
+    return s->parallel ? 2 : 1;
 }
 
 struct session_sizes session_sizes(const struct glim_model *m, const struct session_shape *s,
                                    bool streamed)
 {
     const struct model_config *const c = &m->model.cfg;
+    const uint64_t sessions = s->parallel ? s->parallel : 1,
+                   cache = s->parallel ? s->cache : s->context;
     uint8_t index[MODEL_LAYERS_MAX + 1];
     const struct kv_layout l = cache_layout(m, false, s->kv, s->kv_index, index);
     const uint64_t token = kv_bytes_per_token(&l);
     struct session_sizes out = {
-        .cache = plan_mul(s->context, token),
-        .work = forward_plan(&m->model, rows_of(s->chunk, s->mtp), s->context,
-                             pool_threads(m->pool), streamed),
+        .cache = plan_mul(cache, token),
     };
-    out.work = plan_add(out.work, array_bytes(c, s));
+    struct stepper_shape steps[2];
+    const int n = stepper_shapes(m, s, steps);
+    for (int i = 0; i < n; i++)
+        out.work = plan_add(out.work, stepper_bytes(m, &steps[i], streamed));
+    out.work = plan_add(out.work, plan_mul(sessions, timeline_bytes(c, s->context)));
     if (s->mtp) {
         const struct kv_layout with = cache_layout(m, true, s->kv, s->kv_index, index);
-        out.drafts = plan_add(plan_mul(s->context, kv_bytes_per_token(&with) - token),
-                                 draft_bytes(c, s->chunk));
+        out.drafts = plan_add(plan_mul(cache, kv_bytes_per_token(&with) - token),
+                              draft_bytes(c, s->chunk, sessions));
     }
     return out;
 }
 
-static int alloc_arrays(struct glim_session *s, struct err *e)
+int session_init(struct glim_session *s, struct glim_model *m, const struct session_shape *shape,
+                 struct kv_pages *pages, struct stepper *w, struct err *e)
 {
-    const struct model_config *const c = config(s);
-    const uint64_t n = s->kv.capacity, F = sizeof(float);
-    s->token = mem_zalloc(n, sizeof *s->token);
+    const struct model_config *const c = &m->model.cfg;
+    const uint64_t n = shape->context, F = sizeof(float);
+    s->model = m;
+    s->w = w;
+    s->mtp = shape->mtp;
+    s->chunk = shape->chunk;
+    draft_init(&s->policy, c->experts_used);
+    uint8_t index[MODEL_LAYERS_MAX + 1];
+    const struct kv_layout l = cache_layout(m, s->mtp, shape->kv, shape->kv_index, index);
+    if (kv_init(&s->kv, &l, n, pages, e) != 0)
+        return e->code;
+    s->token = mem_zalloc(n + 1, sizeof *s->token); /* one that was drawn when all is full */
     s->role = mem_zalloc(n, sizeof *s->role);
-    s->row = mem_zalloc(s->rows, sizeof *s->row);
     s->state = mem_zalloc(s->mtp ? state_rows(s->chunk) * c->hidden : 1, F);
     s->logits = mem_zalloc(c->vocab, F);
-    s->many = mem_zalloc(LOGIT_ROWS * c->vocab, F);
-    s->many_mtp = mem_zalloc(s->mtp ? LOGIT_ROWS * c->vocab : 1, F);
-    if (!s->token || !s->role || !s->row || !s->state || !s->logits || !s->many || !s->many_mtp)
+    if (!s->token || !s->role || !s->state || !s->logits)
         return err_nomem(e, "session",
-                         n * 5 + (LOGIT_ROWS + 1) * c->vocab * F
-                             + (s->mtp ? draft_bytes(c, s->chunk) : 0));
-    return sampler_init(&s->sampler, c->vocab, e);
+                         timeline_bytes(c, n) + (s->mtp ? draft_bytes(c, s->chunk, 1) : 0));
+    return GLIM_OK;
 }
 
-static int init(struct glim_session *s, const struct glim_session_options *o, struct err *e)
+void session_deinit(struct glim_session *s)
 {
-    const struct model_config *const c = config(s);
+    kv_deinit(&s->kv);
+    free(s->token);
+    free(s->role);
+    free(s->state);
+    free(s->logits);
+}
+
+int session_shape_of(const struct glim_model *m, const struct glim_session_options *o,
+                     struct session_shape *out, struct err *e)
+{
+    const struct model_config *const c = &m->model.cfg;
     const uint64_t context = o->context_tok ? o->context_tok : min_u64(c->context, CONTEXT_DEFAULT);
     if (context > c->context)
         return err_set(e, GLIM_EINVAL, "context: %llu tokens, the model has %llu",
@@ -99,20 +120,23 @@ static int init(struct glim_session *s, const struct glim_session_options *o, st
                        (unsigned long long)o->chunk_tok, CHUNK_MAX);
     if (o->mtp && c->mtp_layers == 0)
         return err_set(e, GLIM_EUNSUPPORTED, "drafts: the model has no MTP layer");
-    s->mtp = o->mtp;
-    s->chunk = min_u64(o->chunk_tok ? o->chunk_tok : CHUNK_DEFAULT, context);
-    s->rows = rows_of(s->chunk, s->mtp);
-    draft_init(&s->policy);
-    uint8_t index[MODEL_LAYERS_MAX + 1];
-    const struct kv_layout l = cache_layout(s->model, s->mtp, o->kv, o->kv_index, index);
-    const struct session_shape shape = {context, s->chunk, o->kv, o->kv_index, s->mtp};
+    *out = (struct session_shape){.context = context, .chunk = min_u64(o->chunk_tok, context),
+                                  .kv = o->kv, .kv_index = o->kv_index, .mtp = o->mtp};
+    return GLIM_OK;
+}
+
+static int init(struct glim_session *s, const struct glim_session_options *o, struct err *e)
+{
+    struct session_shape shape;
+    if (session_shape_of(s->model, o, &shape, e) != 0)
+        return e->code;
     if (placement_enter(s->model, &shape, &s->memory_bytes, e) != 0)
         return blame(e, s->model->path);
-    if (kv_init(&s->kv, &l, context, e) != 0
-        || forward_init(&s->forward, &s->model->model, s->model->pool, s->rows, context, e) != 0)
+    if (session_init(s, s->model, &shape, NULL, &s->own, e) != 0)
         return e->code;
-    s->forward.stages = &s->model->stages;
-    return alloc_arrays(s, e);
+    struct stepper_shape steps[2];
+    (void)stepper_shapes(s->model, &shape, steps);
+    return stepper_init(&s->own, s->model, &steps[0], shape.mtp, e);
 }
 
 int glim_session_new(glim_session **out, glim_model *m, const struct glim_session_options *o,
@@ -141,21 +165,14 @@ void glim_session_free(glim_session *s)
     if (!s)
         return;
     placement_leave(s->model, s->memory_bytes);
-    sampler_deinit(&s->sampler);
-    forward_deinit(&s->forward);
-    kv_deinit(&s->kv);
-    free(s->token);
-    free(s->role);
-    free(s->row);
-    free(s->state);
-    free(s->logits);
-    free(s->many);
-    free(s->many_mtp);
+    stepper_deinit(&s->own);
+    session_deinit(s);
     free(s);
 }
 
 uint64_t glim_session_length(const glim_session *s) { return s->kv.length; }
 uint64_t glim_session_context(const glim_session *s) { return s->kv.capacity; }
+uint64_t glim_session_chunk(const glim_session *s) { return s->chunk; }
 const int32_t *glim_session_tokens(const glim_session *s) { return s->token; }
 const float *glim_session_logits(const glim_session *s)
 {
@@ -178,104 +195,6 @@ int glim_session_rewind(glim_session *s, uint64_t n, struct glim_error *err)
     return give(err, &e, GLIM_OK);
 }
 
-static int session_check(const struct glim_session *s, struct err *e)
-{
-    return io_any_fault() ? tensorfile_check(s->model->weights.file, e) : GLIM_OK;
-}
-
-/* The states that the MTP layer takes: after the final norm, or before it by the knob. */
-static const float *mtp_states(const struct glim_session *s)
-{
-    return config(s)->knobs.mtp_prenorm ? s->forward.prenorm : s->forward.final;
-}
-
-/* The state of the token at pos, kv.mtp_length at least. */
-static float *state_at(const struct glim_session *s, uint64_t pos)
-{
-    return s->state + (pos - s->kv.mtp_length) * config(s)->hidden;
-}
-
-/* Keeps states of n rows of the last step, from `first` on, as those of position pos and on. */
-static void keep_states(struct glim_session *s, uint64_t pos, size_t first, size_t n)
-{
-    const uint64_t d = config(s)->hidden;
-    if (s->mtp)
-        memcpy(state_at(s, pos), mtp_states(s) + first * d, n * d * sizeof *s->state);
-}
-
-/* The MTP layer's cache holds all pairs of the timeline now: of the states, the last is enough. */
-static void pairs_done(struct glim_session *s)
-{
-    const uint64_t last = s->kv.length - 1;
-    memmove(s->state, state_at(s, last), config(s)->hidden * sizeof *s->state);
-    s->kv.mtp_length = last;
-}
-
-uint64_t session_late_pairs(const struct glim_session *s)
-{
-    return s->mtp && s->kv.length ? s->kv.length - 1 - s->kv.mtp_length : 0;
-}
-
-/* Of `rows` that a step may have, what one of this role may. */
-static uint64_t rows_of_role(uint64_t rows, enum kernel_role role)
-{
-    return role == ROLE_DECODE ? min_u64(rows, DECODE_ROWS) : rows;
-}
-
-static void set_rows(struct glim_session *s, const int32_t *token, size_t n, uint64_t pos)
-{
-    for (size_t t = 0; t < n; t++)
-        s->row[t] = (struct row){&s->kv, pos + t, token[t]};
-}
-
-/* A step of the main layers. What was computed ahead is gone. */
-static int step(struct glim_session *s, const int32_t *token, size_t n, uint64_t pos,
-                enum kernel_role role, struct err *e)
-{
-    s->ahead.rows = 0;
-    set_rows(s, token, n, pos);
-    return forward_rows(&s->forward, s->row, n, role, e);
-}
-
-/* After a rewind the last token's hidden state is gone: run that token again, in its own role
- * (T2). */
-static int restore_state(struct glim_session *s, struct err *e)
-{
-    const uint64_t last = s->kv.length - 1;
-    if (step(s, &s->token[last], 1, last, s->role[last], e) != 0 || session_check(s, e) != 0)
-        return e->code;
-    keep_states(s, last, 0, 1);
-    s->state_valid = true;
-    return GLIM_OK;
-}
-
-/* Fills the MTP layer's cache for the pairs of positions [first, end): their states stand in
- * s->state, their tokens and roles in token and role, one position later. */
-static int fill_pairs(struct glim_session *s, uint64_t first, uint64_t end, struct err *e)
-{
-    while (first < end) {
-        const enum kernel_role role = s->role[first + 1];
-        size_t n = 1;
-        while (first + n < end && n < rows_of_role(s->rows, role) && s->role[first + n + 1] == role)
-            n++;
-        set_rows(s, &s->token[first + 1], n, first);
-        if (forward_mtp_fill(&s->forward, s->row, state_at(s, first), n, role, e) != 0)
-            return e->code;
-        first += n;
-    }
-    return GLIM_OK;
-}
-
-int session_catch_up(struct glim_session *s, struct err *e)
-{
-    if (session_late_pairs(s) == 0)
-        return GLIM_OK;
-    if (fill_pairs(s, s->kv.mtp_length, s->kv.length - 1, e) != 0)
-        return e->code;
-    pairs_done(s);
-    return GLIM_OK;
-}
-
 /* Runs the whole MTP layer over the pairs of a chunk of n tokens behind the timeline, which is not
  * late. Row i of mtp_out belongs to token first + i of the chunk; *first is 1 at the start of a
  * timeline, which has no state before it. */
@@ -288,8 +207,9 @@ static int run_mtp(struct glim_session *s, size_t n, enum kernel_role role, size
     if (pairs == 0)
         return GLIM_OK;
     const uint64_t begin = pos + *first - 1;
-    set_rows(s, s->token + pos + *first, pairs, begin);
-    return forward_mtp(&s->forward, s->row, state_at(s, begin), pairs, role, false, e);
+    if (session_rows(s, s->token + pos + *first, pairs, begin, e) != 0)
+        return e->code;
+    return forward_mtp(&s->w->forward, s->w->row, session_state(s, begin), pairs, role, false, e);
 }
 
 /* Logits of every row of the chunk, LOGIT_ROWS at a time, to the caller. */
@@ -297,40 +217,40 @@ static int report_all(struct glim_session *s, const struct glim_append *a, size_
                       enum kernel_role role, size_t first_pair, struct err *e)
 {
     const uint64_t d = config(s)->hidden, v = config(s)->vocab;
-    struct forward *const f = &s->forward;
+    struct forward *const f = &s->w->forward;
     for (size_t t0 = 0; t0 < n; t0 += LOGIT_ROWS) {
         const size_t rows = n - t0 < LOGIT_ROWS ? n - t0 : LOGIT_ROWS;
-        if (forward_logits(f, f->final + t0 * d, rows, role, s->many, e) != 0)
+        if (forward_logits(f, f->final + t0 * d, rows, role, s->w->many, e) != 0)
             return e->code;
         const size_t skip = s->mtp && t0 < first_pair ? first_pair - t0 : 0;
         if (s->mtp && rows > skip
             && forward_logits(f, f->mtp_out + (t0 + skip - first_pair) * d, rows - skip, role,
-                              s->many_mtp, e)
+                              s->w->many_mtp, e)
                    != 0)
             return e->code;
         if (session_check(s, e) != 0)
             return e->code;
         for (size_t t = 0; t < rows; t++) {
-            const float *const mtp = s->mtp && t >= skip ? s->many_mtp + (t - skip) * v : NULL;
-            if (a->on_logits(a->ctx, done + t0 + t, s->many + t * v, mtp) != 0)
+            const float *const mtp = s->mtp && t >= skip ? s->w->many_mtp + (t - skip) * v : NULL;
+            if (a->on_logits(a->ctx, done + t0 + t, s->w->many + t * v, mtp) != 0)
                 return err_set(e, GLIM_ESTOPPED, "stopped by the caller");
         }
     }
-    memcpy(s->logits, s->many + (n - 1) % LOGIT_ROWS * v, v * sizeof *s->logits);
+    memcpy(s->logits, s->w->many + (n - 1) % LOGIT_ROWS * v, v * sizeof *s->logits);
     return GLIM_OK;
 }
 
-/* The rows after the last token only: into s->logits and, if the caller looks, s->many_mtp. */
+/* The rows after the last token only: into s->logits and, if the caller looks, s->w->many_mtp. */
 static int report_last(struct glim_session *s, const struct glim_append *a, size_t n,
                        enum kernel_role role, size_t first_pair, struct err *e)
 {
     const uint64_t d = config(s)->hidden;
-    struct forward *const f = &s->forward;
+    struct forward *const f = &s->w->forward;
     if (forward_logits(f, f->final + (n - 1) * d, 1, role, s->logits, e) != 0)
         return e->code;
     if (!s->mtp || !a->on_logits || n == first_pair)
         return GLIM_OK;
-    return forward_logits(f, f->mtp_out + (n - 1 - first_pair) * d, 1, role, s->many_mtp, e);
+    return forward_logits(f, f->mtp_out + (n - 1 - first_pair) * d, 1, role, s->w->many_mtp, e);
 }
 
 /* What becomes of a chunk's pairs: their logits are wanted, or just their cache, or they may be
@@ -357,7 +277,30 @@ static int pair_chunk(struct glim_session *s, enum pairing p, size_t n, enum ker
     if (!s->mtp || p == PAIRS_LATE)
         return GLIM_OK;
     return p == PAIRS_RUN ? run_mtp(s, n, role, first_pair, e)
-                          : fill_pairs(s, s->kv.mtp_length, s->kv.length + n - 1, e);
+                          : session_fill(s, s->kv.mtp_length, s->kv.length + n - 1, e);
+}
+
+int session_lay(struct glim_session *s, const int32_t *token, size_t n, enum kernel_role role,
+                bool pairs, struct err *e)
+{
+    const uint64_t pos = s->kv.length;
+    s->logits_valid = false;
+    s->ahead.rows = 0;
+    if (s->mtp && pos > 0 && !s->state_valid && session_restore(s, e) != 0)
+        return e->code;
+    if (s->mtp && pairs && session_catch_up(s, e) != 0)
+        return e->code;
+    memmove(s->token + pos, token, n * sizeof *s->token);
+    memset(s->role + pos, (int)role, n);
+    return kv_own(&s->kv, pos, pos + n, e);
+}
+
+void session_grow(struct glim_session *s, size_t n, bool pairs)
+{
+    s->kv.length += n;
+    if (s->mtp && pairs)
+        session_paired(s);
+    s->state_valid = s->mtp;
 }
 
 /* One chunk: caches, states and logits; the timeline grows at the end, when all of it has worked
@@ -370,14 +313,10 @@ static int append_chunk(struct glim_session *s, const struct glim_append *a, siz
     const enum pairing p = pairing_of(s, a, n, last, role);
     const uint64_t pos = s->kv.length;
     size_t first_pair = 0;
-    s->logits_valid = false;
-    if (s->mtp && p != PAIRS_LATE && session_catch_up(s, e) != 0)
+    if (session_lay(s, a->tokens + done, n, role, p != PAIRS_LATE, e) != 0
+        || session_step(s, s->token + pos, n, pos, role, e) != 0)
         return e->code;
-    memmove(s->token + pos, a->tokens + done, n * sizeof *s->token);
-    memset(s->role + pos, (int)role, n);
-    if (step(s, s->token + pos, n, pos, role, e) != 0)
-        return e->code;
-    keep_states(s, pos, 0, n);
+    session_keep(s, pos, 0, n);
     if (pair_chunk(s, p, n, role, &first_pair, e) != 0)
         return e->code;
     if (a->on_logits && a->flags & GLIM_APPEND_ALL_LOGITS) {
@@ -388,10 +327,7 @@ static int append_chunk(struct glim_session *s, const struct glim_append *a, siz
     }
     if (session_check(s, e) != 0)
         return e->code;
-    s->kv.length += n;
-    if (s->mtp && p != PAIRS_LATE)
-        pairs_done(s);
-    s->state_valid = s->mtp;
+    session_grow(s, n, p != PAIRS_LATE);
     s->logits_valid = last;
     habits_step(s->model);
     return GLIM_OK;
@@ -401,13 +337,14 @@ int session_look(struct glim_session *s, const int32_t *token, size_t n, bool pa
                  struct err *e)
 {
     const uint64_t pos = s->kv.length;
-    struct forward *const f = &s->forward;
-    assert(n >= 1 && n <= LOGIT_ROWS && n <= s->rows && n <= s->kv.capacity - pos);
+    struct forward *const f = &s->w->forward;
+    assert(n >= 1 && n <= LOGIT_ROWS && n <= s->w->rows && n <= s->kv.capacity - pos);
     s->logits_valid = false;
     if (session_late_pairs(s) + n > LATE_MAX && session_catch_up(s, e) != 0)
         return e->code;
-    if (step(s, token, n, pos, ROLE_DECODE, e) != 0
-        || forward_logits(f, f->final, n, ROLE_DECODE, s->many, e) != 0 || session_check(s, e) != 0)
+    if (session_step(s, token, n, pos, ROLE_DECODE, e) != 0
+        || forward_logits(f, f->final, n, ROLE_DECODE, s->w->many, e) != 0
+        || session_check(s, e) != 0)
         return e->code;
     s->ahead = (struct ahead){.at = pos, .rows = n, .paired = paired};
     memcpy(s->ahead.token, token, n * sizeof *token);
@@ -428,8 +365,8 @@ bool session_take(struct glim_session *s, int32_t token)
     }
     s->token[pos] = token;
     s->role[pos] = ROLE_DECODE;
-    keep_states(s, pos, i, 1);
-    memcpy(s->logits, s->many + i * v, v * sizeof *s->logits);
+    session_keep(s, pos, i, 1);
+    memcpy(s->logits, s->w->many + i * v, v * sizeof *s->logits);
     s->kv.length = pos + 1;
     s->state_valid = s->mtp;
     s->logits_valid = true;
@@ -457,8 +394,6 @@ static int session_append(struct glim_session *s, const struct glim_append *a, s
 {
     if (check_tokens(s, a, e) != 0)
         return e->code;
-    if (s->mtp && s->kv.length > 0 && !s->state_valid && restore_state(s, e) != 0)
-        return e->code;
     for (size_t done = 0; done < a->n;) {
         const size_t n = (size_t)min_u64(rows_of_role(s->chunk, role_of(a)), a->n - done);
         if (append_chunk(s, a, done, n, e) != 0)
@@ -468,7 +403,7 @@ static int session_append(struct glim_session *s, const struct glim_append *a, s
             return err_set(e, GLIM_ESTOPPED, "stopped by the caller after %zu of %zu tokens", done,
                            a->n);
     }
-    const float *const mtp = s->mtp && s->kv.length > 1 ? s->many_mtp : NULL;
+    const float *const mtp = s->mtp && s->kv.length > 1 ? s->w->many_mtp : NULL;
     if (a->on_logits && !(a->flags & GLIM_APPEND_ALL_LOGITS)
         && a->on_logits(a->ctx, a->n - 1, s->logits, mtp) != 0)
         return err_set(e, GLIM_ESTOPPED, "stopped by the caller");
@@ -496,7 +431,7 @@ static int check_draft(struct glim_session *s, int32_t next, size_t n, struct er
         return err_set(e, GLIM_ELIMIT,
                        "context full: %zu drafts after %llu tokens, the context has room for %llu",
                        n, (unsigned long long)s->kv.length, (unsigned long long)s->kv.capacity);
-    return s->state_valid ? session_catch_up(s, e) : restore_state(s, e);
+    return s->state_valid ? session_catch_up(s, e) : session_restore(s, e);
 }
 
 /* Pair k of a chain: the state that foretold the last draft, and that draft. The rows it writes to
@@ -510,13 +445,13 @@ int session_draft(struct glim_session *s, int32_t next, size_t n, draft_choose_f
     const float *state = s->state;
     for (size_t k = 0; k < n; k++) {
         const int32_t token = k == 0 ? next : out[k - 1];
-        set_rows(s, &token, 1, s->kv.length - 1 + k);
-        if (forward_mtp(&s->forward, s->row, state, 1, ROLE_DECODE, k > 0 && c->index_share_mtp, e)
-            != 0)
+        const bool reuse = k > 0 && c->index_share_mtp;
+        if (session_rows(s, &token, 1, s->kv.length - 1 + k, e) != 0
+            || forward_mtp(&s->w->forward, s->w->row, state, 1, ROLE_DECODE, reuse, e) != 0)
             return e->code;
-        state = s->forward.mtp_out;
-        float *const l = logits ? logits + k * c->vocab : s->many_mtp;
-        if (forward_logits(&s->forward, state, 1, ROLE_DECODE, l, e) != 0
+        state = s->w->forward.mtp_out;
+        float *const l = logits ? logits + k * c->vocab : s->w->many_mtp;
+        if (forward_logits(&s->w->forward, state, 1, ROLE_DECODE, l, e) != 0
             || session_check(s, e) != 0)
             return e->code;
         out[k] = choose ? choose(ctx, l, k) : sample_argmax(l, c->vocab);

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "base/util.h"
+#include "weights/store.h"
 
 int speculate_begin(struct speculation *x, struct glim_session *s, const struct drawing *drawing,
                     int drafts, struct err *e)
@@ -26,7 +27,11 @@ static void settle(struct speculation *x)
     x->open = false;
 }
 
-void speculate_end(struct speculation *x) { settle(x); }
+void speculate_end(struct speculation *x)
+{
+    settle(x);
+    x->last = (struct draft_step){0};
+}
 
 /* The rows behind the timeline take the drafts, so they stand before the tokens drafted next. */
 static int32_t choose(void *ctx, const float *logits, size_t k)
@@ -34,7 +39,7 @@ static int32_t choose(void *ctx, const float *logits, size_t k)
     const struct speculation *const x = ctx;
     struct glim_session *const s = x->s;
     const uint64_t n = s->kv.length + 1 + k;
-    const int32_t token = session_draw(s, x->drawing, logits, n);
+    const int32_t token = session_draw(s, s->w->sampler, x->drawing, logits, n);
     s->token[n] = token;
     return token;
 }
@@ -51,6 +56,25 @@ static size_t length_wanted(struct speculation *x, uint64_t more)
     return (size_t)min_u64((uint64_t)x->drafts, most);
 }
 
+/* What had to be read so far, and was waited for. */
+static struct store_counts reads_of(const struct glim_session *s)
+{
+    const struct store *const store = s->model->model.experts.store;
+    struct store_counts c = {0};
+    if (store)
+        store_count(store, &c);
+    return c;
+}
+
+/* Since `from`: experts that were not in memory, and what was waited for them. */
+static void reads_since(const struct glim_session *s, const struct store_counts *from,
+                        uint64_t *experts, double *wait_ns)
+{
+    const struct store_counts c = reads_of(s);
+    *experts = (c.wanted - c.hits) - (from->wanted - from->hits);
+    *wait_ns = (double)(c.wait_ns - from->wait_ns);
+}
+
 /* token[0] is drawn; token[1..] become drafts. Returns how many. A draft layer that fails makes no
  * drafts: the answer does not need it. */
 static size_t make_drafts(struct speculation *x, int32_t *token, size_t n)
@@ -65,22 +89,26 @@ static size_t make_drafts(struct speculation *x, int32_t *token, size_t n)
     if (session_catch_up(s, &ignored) != 0)
         return 0;
     begin = few ? begin : now_ns();
+    const struct store_counts before = reads_of(s);
     s->token[s->kv.length] = token[0];
     if (session_draft(s, token[0], n, choose, x, token + 1, NULL, &ignored) != 0)
         return 0;
     x->last.draft_ns = (double)(now_ns() - begin);
+    reads_since(s, &before, &x->last.draft_reads, &x->last.draft_wait_ns);
     return n;
 }
 
 /* A step of token[0] and n drafts; without them if one of their rows fails. */
 static int look(struct speculation *x, const int32_t *token, size_t n, struct err *e)
 {
+    const struct store_counts before = reads_of(x->s);
     const uint64_t begin = now_ns();
     if (n > 0 && session_look(x->s, token, n + 1, true, e) != 0)
         n = 0;
     if (n == 0 && session_look(x->s, token, 1, false, e) != 0)
         return e->code;
     x->last.step_ns = (double)(now_ns() - begin);
+    reads_since(x->s, &before, &x->last.step_reads, &x->last.step_wait_ns);
     x->last.drafted = n;
     x->open = true;
     x->verifications += n > 0;

@@ -11,15 +11,17 @@ void stopper_init(struct stopper *s, const char *const *stop, size_t stops)
 
 void stopper_deinit(struct stopper *s) { buf_deinit(&s->held); }
 
-/* Where the first stop string begins in held, or its length. */
-static size_t find_stop(const struct stopper *s)
+/* Where the first stop string begins in held, or its length; which one is remembered. */
+static size_t find_stop(struct stopper *s)
 {
     size_t best = s->held.len;
     for (size_t i = 0; i < s->stops; i++) {
         const size_t n = strlen(s->stop[i]);
         const char *const at = n ? memmem(s->held.data, s->held.len, s->stop[i], n) : NULL;
-        if (at && (size_t)(at - s->held.data) < best)
+        if (at && (size_t)(at - s->held.data) < best) {
             best = (size_t)(at - s->held.data);
+            s->which = i;
+        }
     }
     return best;
 }

@@ -10,6 +10,7 @@ struct stopper {
     size_t stops;
     struct buf held;         /* a proper prefix of some stop string, at most */
     bool hit;
+    size_t which;            /* of stop, once hit */
 };
 
 void stopper_init(struct stopper *s, const char *const *stop, size_t stops);

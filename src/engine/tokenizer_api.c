@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/util.h"
 #include "engine/engine.h"
+#include "text/tokentrie.h"
 
 enum { TEMPLATE_BYTES_MAX = 1 << 20 };
 
@@ -15,7 +16,9 @@ void tokenizer_free(struct glim_tokenizer *t)
 {
     if (!t)
         return;
+    tokentrie_free(t->trie);
     tok_free(t->tok);
+    (void)pthread_mutex_destroy(&t->lock);
     free(t);
 }
 
@@ -148,6 +151,7 @@ int tokenizer_of_file(const struct tensorfile *f, const char *path, struct glim_
     struct glim_tokenizer *const t = mem_zalloc(1, sizeof *t);
     if (!t)
         return err_nomem(e, "tokenizer", sizeof *t);
+    (void)pthread_mutex_init(&t->lock, NULL);
     const bool gguf = f && tensorfile_format(f) == FORMAT_GGUF;
     int rc = gguf ? from_gguf(tensorfile_meta(f), t, e) : from_folder(path, t, e);
     if (rc == 0 && gguf)

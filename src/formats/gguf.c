@@ -328,8 +328,10 @@ static int add_tensors(struct part *x, uint64_t align, struct err *e)
         int rc = read_info(x, align, &t, &len, e);
         if (rc != 0)
             return rc;
-        if (!add_u64(t.offset, x->data_at, &t.offset)) {
-            (void)err_set(e, GLIM_EFORMAT, "offset %" PRIu64 " is beyond 64 bits", t.offset);
+        const uint64_t offset = t.offset;
+        if (!add_u64(offset, x->data_at, &t.offset)) {
+            (void)err_set(e, GLIM_EFORMAT, "offset %" PRIu64 ", expected one within the file",
+                          offset);
             return bad_info(x, &t, len, e);
         }
         rc = tensorfile_add(x->f, &t, len, e);

@@ -10,6 +10,8 @@
 static const double FIRST_CHANCE = 0.7, FIRST_WEIGHT = 1, FIRST_SLOPE = 0.5, FIRST_DRAFT = 0.1;
 /* What is left of evidence after a step that drafted, and after one that did not. */
 static const double FADE = 0.96, FADE_PRICE = 0.995, FADE_PLAIN = 0.97;
+/* The same for reads: of plain steps and what is waited with each step, else with each sample. */
+static const double FADE_READS = 0.97, FADE_MORE_READS = 0.9;
 static const double BLEND = 0.1;  /* least weight of a new sample */
 static const double SPREAD = 1.5; /* a sample counts as at most so many times what is believed */
 static const double LEAST_LOSS = 0.12; /* a draft */
@@ -24,9 +26,10 @@ enum { PROBES_FIRST = 3 };
 enum { PLAIN_FIRST = 2, PLAIN_EVERY = 64 };
 enum { FEW = 3 }; /* samples that make a draft's price known well enough to doubt others */
 
-void draft_init(struct draft_policy *p)
+void draft_init(struct draft_policy *p, uint64_t experts)
 {
-    *p = (struct draft_policy){.slope = FIRST_SLOPE, .draft_price = FIRST_DRAFT};
+    *p = (struct draft_policy){.slope = FIRST_SLOPE, .draft_price = FIRST_DRAFT,
+                               .first_reads = (double)experts};
 }
 
 void draft_pause(struct draft_policy *p) { p->last_rows = 0; }
@@ -49,9 +52,24 @@ static double step_price(const struct draft_policy *p, size_t rows)
     return r < 1 ? 1 : r > n ? n : r; /* rows could be computed one by one */
 }
 
+static void add(struct draft_mean *m, double fade, double sum, double seen)
+{
+    m->sum = m->sum * fade + sum;
+    m->seen = m->seen * fade + seen;
+}
+
+static double mean(const struct draft_mean *m, double otherwise)
+{
+    return m->seen > 0 ? m->sum / m->seen : otherwise;
+}
+
 static double price(const struct draft_policy *p, size_t length)
 {
-    return step_price(p, length + 1) + (double)length * p->draft_price;
+    const double k = (double)length, read = mean(&p->wait, 0), plain = mean(&p->plain_reads, 0),
+                 more = mean(&p->row_reads, plain) + mean(&p->draft_reads, p->first_reads),
+                 work = step_price(p, length + 1) + k * p->draft_price,
+                 all = (work + read * (plain + k * more)) / (1 + read * plain);
+    return all < 1 ? 1 : all;
 }
 
 /* What a step loses if all its drafts are wrong. An estimate near nothing is not trusted: it would
@@ -117,21 +135,35 @@ static void learn_rows(struct draft_policy *p, size_t rows, double ratio)
     p->slope = blend(p->slope, (ratio - 1) / (double)(rows - 1), &p->slope_samples);
 }
 
+static void learn_reads(struct draft_policy *p, const struct draft_step *s, double one_row_ns)
+{
+    const double k = (double)s->drafted, step = (double)s->step_reads,
+                 drafts = (double)s->draft_reads;
+    add(&p->wait, FADE_READS, (s->step_wait_ns + s->draft_wait_ns) / one_row_ns, step + drafts);
+    add(&p->plain_reads, FADE_READS, k > 0 ? 0 : step, k > 0 ? 0 : 1);
+    if (k > 0) {
+        add(&p->row_reads, FADE_MORE_READS, step - mean(&p->plain_reads, 0), k);
+        add(&p->draft_reads, FADE_MORE_READS, drafts, k);
+    }
+}
+
 static void learn_prices(struct draft_policy *p, const struct draft_step *s)
 {
     const size_t rows = s->drafted + 1, last = p->last_rows;
-    const double last_ns = p->last_ns;
-    if (!(s->step_ns > 0))
+    const double last_ns = p->last_ns, work_ns = s->step_ns - s->step_wait_ns;
+    if (!(work_ns > 0))
         return;
     p->last_rows = rows;
-    p->last_ns = s->step_ns;
+    p->last_ns = work_ns;
     if (last && rows == 1 && last > 1)
-        learn_rows(p, last, last_ns / s->step_ns);
+        learn_rows(p, last, last_ns / work_ns);
     else if (last && rows > 1 && rows != last)
-        learn_rows(p, rows, s->step_ns / last_ns * step_price(p, last));
+        learn_rows(p, rows, work_ns / last_ns * step_price(p, last));
+    const double one_row_ns = work_ns / step_price(p, rows);
+    learn_reads(p, s, one_row_ns);
     if (s->drafted > 0) {
-        const double one_row = s->step_ns / step_price(p, rows);
-        const double sample = s->draft_ns / (double)s->drafted / one_row;
+        const double sample =
+            (s->draft_ns - s->draft_wait_ns) / (double)s->drafted / one_row_ns;
         const double seen = p->draft_samples < FEW ? sample : near(sample, p->draft_price);
         p->draft_price = blend(p->draft_price, seen < 1 ? seen : 1, &p->draft_samples);
     }

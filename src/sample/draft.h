@@ -17,6 +17,13 @@
  *   prices    ratios of the times of steps that follow each other: a machine that gets slower or
  *             faster as a whole changes none of them. Each row count has its own, and one slope
  *             that all of them teach stands in for those that were not seen lately
+ *   reads     where experts come from a drive, rows and drafts want more of them, and what is in
+ *             memory depends on what was read before: a step among drafts finds less than one among
+ *             its like, so that times of neighbours flatter drafts. So times are taken without what
+ *             was waited for reads, reads are counted, and a read has a price x of its own: with
+ *             m_1 a step of one row, m a further row and m_d a draft that read so many,
+ *
+ *                 price(k) = (r(k + 1) + k d + x (m_1 + k (m + m_d))) / (1 + x m_1)
  *   purse     what drafts have brought so far, in steps of one row: drafts that the formula likes
  *             are made while it holds their loss, should all be wrong
  *   probes    otherwise a single draft is tried now and then: a probe that loses may cost a small
@@ -38,12 +45,20 @@
 
 enum { DRAFT_MAX = 5 };
 
+struct draft_mean { /* fading */
+    double sum, seen;
+};
+
 struct draft_policy {
     double right[DRAFT_MAX], judged[DRAFT_MAX]; /* by depth; fading counts */
     double row_sum[DRAFT_MAX], row_seen[DRAFT_MAX]; /* prices of steps with i + 2 rows; fading */
     double slope, draft_price;                  /* of a further row; of a draft */
     unsigned slope_samples, draft_samples;
-    double last_ns;     /* of the step before */
+    /* Experts read by a step of one row, more by a further row, by a draft; what was waited for
+     * each, in steps of one row that reads nothing. */
+    struct draft_mean plain_reads, row_reads, draft_reads, wait;
+    double first_reads; /* what a draft is believed to read before one was made */
+    double last_ns;     /* of the step before, without waiting */
     size_t last_rows;   /* its rows; 0 = nothing to compare with */
     double purse, idle; /* idle: steps without drafts since the last probe that lost */
     uint64_t plain;     /* steps without drafts so far */
@@ -58,9 +73,12 @@ struct draft_step {
     size_t right;    /* those that were; <= judged */
     double draft_ns; /* for all drafts together */
     double step_ns;  /* for the step of drafted + 1 rows */
+    double draft_wait_ns, step_wait_ns; /* of these, waited for experts that were being read */
+    uint64_t draft_reads, step_reads;   /* how many: those that were not in memory */
 };
 
-void draft_init(struct draft_policy *p);
+/* experts: that a draft uses. */
+void draft_init(struct draft_policy *p, uint64_t experts);
 
 /* The step to come does not follow the last one at once: their times are not to be compared. */
 void draft_pause(struct draft_policy *p);

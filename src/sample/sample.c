@@ -1,5 +1,9 @@
-/* sample.c - see sample.h. Cost: O(vocab) to build the heap, O(log vocab) for each candidate looked
- * at; of a trained model these are few, whatever the cuts. */
+/* sample.c - see sample.h.
+ *
+ * Candidates come in order from a heap that holds those of one band of logits at a time, from the
+ * best downwards: of a trained model few are ever looked at, whatever the cuts. Cost: a look at all
+ * logits a band, and where top-p or an uncut draw needs the weight of all, an exponential each.
+ */
 #include "sample/sample.h"
 
 #include <math.h>
@@ -9,6 +13,14 @@
 
 #include "base/util.h"
 #include "sample/rng.h"
+#include "sample/weight.h"
+
+/* Of a band of logits: the first, and after doublings the last but one, below which is all the
+ * rest. */
+#define NARROWEST 6.0F
+#define WIDEST 200.0F
+
+uint64_t sampler_bytes(size_t vocab) { return (uint64_t)vocab * 20; }
 
 int sampler_init(struct sampler *s, size_t vocab, struct err *e)
 {
@@ -16,12 +28,13 @@ int sampler_init(struct sampler *s, size_t vocab, struct err *e)
         .vocab = vocab,
         .logit = mem_zalloc(vocab, sizeof *s->logit),
         .heap = mem_zalloc(vocab, sizeof *s->heap),
+        .taken = mem_zalloc(vocab, sizeof *s->taken),
         .kept = mem_zalloc(vocab, sizeof *s->kept),
         .count = mem_zalloc(vocab, sizeof *s->count),
     };
-    if (!s->logit || !s->heap || !s->kept || !s->count) {
+    if (!s->logit || !s->heap || !s->taken || !s->kept || !s->count) {
         sampler_deinit(s);
-        return err_nomem(e, "sampler", vocab * 16);
+        return err_nomem(e, "sampler", sampler_bytes(vocab));
     }
     return GLIM_OK;
 }
@@ -30,6 +43,7 @@ void sampler_deinit(struct sampler *s)
 {
     free(s->logit);
     free(s->heap);
+    free(s->taken);
     free(s->kept);
     free(s->count);
     *s = (struct sampler){0};
@@ -116,31 +130,44 @@ static void sift_down(struct sampler *s, size_t i, size_t n)
     s->heap[i] = moved;
 }
 
-static void heap_build(struct sampler *s)
+/* Fills the empty heap with the next candidates that there are, bound being above them. */
+static void next_band(struct sampler *s)
 {
-    for (size_t i = 0; i < s->vocab; i++)
-        s->heap[i] = (int32_t)i;
-    for (size_t i = s->vocab / 2; i-- > 0;)
-        sift_down(s, i, s->vocab);
+    while (s->candidates == 0) {
+        const float low = s->width > WIDEST ? -INFINITY : s->bound - s->width;
+        for (size_t i = 0; i < s->vocab; i++) {
+            if (s->logit[i] < s->bound && s->logit[i] >= low)
+                s->heap[s->candidates++] = (int32_t)i;
+        }
+        s->bound = low;
+        s->width *= 2;
+    }
+    for (size_t i = s->candidates / 2; i-- > 0;)
+        sift_down(s, i, s->candidates);
 }
 
-/* Takes the best of n candidates; it ends up at heap[n - 1]. */
-static int32_t heap_pop(struct sampler *s, size_t n)
+/* The best logit; candidates begin with it. */
+static float begin_candidates(struct sampler *s)
 {
-    const int32_t top = s->heap[0];
-    s->heap[0] = s->heap[n - 1];
-    sift_down(s, 0, n - 1);
-    s->heap[n - 1] = top;
-    return top;
+    const float best = s->logit[sample_argmax(s->logit, s->vocab)];
+    s->candidates = 0;
+    s->width = NARROWEST;
+    s->bound = nextafterf(best, INFINITY);
+    return best;
 }
 
-/* Sum of exp(logit - best) over all: the denominator of top-p when no top-k cut comes before it. */
-static double total_weight(const struct sampler *s, float best)
+static int32_t best_candidate(struct sampler *s)
 {
-    double sum = 0;
-    for (size_t i = 0; i < s->vocab; i++)
-        sum += exp((double)(s->logit[i] - best));
-    return sum;
+    if (s->candidates == 0)
+        next_band(s);
+    return s->heap[0];
+}
+
+static void take_best(struct sampler *s)
+{
+    s->heap[0] = s->heap[--s->candidates];
+    if (s->candidates)
+        sift_down(s, 0, s->candidates);
 }
 
 static size_t most_candidates(const struct sampler *s, const struct sample_params *p)
@@ -148,25 +175,26 @@ static size_t most_candidates(const struct sampler *s, const struct sample_param
     return p->top_k && p->top_k < s->vocab ? p->top_k : s->vocab;
 }
 
-/* Takes candidates in order until top-k, top-p or min-p says enough; the k-th taken stands at
- * heap[vocab - 1 - k]. *sum is the weight of those taken. */
-static size_t take_candidates(struct sampler *s, const struct sample_params *p, double *sum)
+/* Takes candidates in order until top-k, top-p or min-p says enough. *sum is the weight of those
+ * taken. */
+static size_t take_candidates(struct sampler *s, const struct sample_params *p, float best,
+                              double *sum)
 {
     const size_t most = most_candidates(s, p);
-    const float best = s->logit[s->heap[0]];
     const bool all = p->top_p >= 1 && p->min_p <= 0;
     /* top-p is a share of what top-k left over; with top-k on, that is known only after taking
      * them. */
     double target = INFINITY;
     if (p->top_p < 1 && most == s->vocab)
-        target = p->top_p * total_weight(s, best);
+        target = p->top_p * weight_total(s->logit, s->vocab, best);
     size_t n = 0;
     for (*sum = 0; n < most; n++) {
-        const float l = s->logit[s->heap[0]];
-        const double w = exp((double)(l - best));
-        if (n > 0 && ((!all && w < p->min_p) || *sum >= target))
+        const int32_t token = best_candidate(s);
+        const double w = exp((double)(s->logit[token] - best));
+        if (n > 0 && (!(w > 0) || (!all && w < p->min_p) || *sum >= target))
             break;
-        (void)heap_pop(s, s->vocab - n);
+        take_best(s);
+        s->taken[n] = token;
         s->kept[n] = (float)w;
         *sum += w;
     }
@@ -181,17 +209,19 @@ static size_t take_candidates(struct sampler *s, const struct sample_params *p, 
 }
 
 /* Where nothing is cut, those behind the one that is drawn need no order. */
-static int32_t draw_uncut(struct sampler *s, double u)
+static int32_t draw_uncut(struct sampler *s, float best, double u)
 {
-    const float best = s->logit[s->heap[0]];
-    const double target = u * total_weight(s, best);
-    int32_t token = heap_pop(s, s->vocab);
+    const double target = u * weight_total(s->logit, s->vocab, best);
+    int32_t token = best_candidate(s);
+    take_best(s);
     double sum = 1;
-    for (size_t n = s->vocab - 1; n > 0 && sum <= target; n--) {
-        const double w = exp((double)(s->logit[s->heap[0]] - best));
+    for (size_t n = 1; n < s->vocab && sum <= target; n++) {
+        const int32_t next = best_candidate(s);
+        const double w = exp((double)(s->logit[next] - best));
         if (!(w > 0))
             break; /* rounding has left a little of the target */
-        token = heap_pop(s, n);
+        take_best(s);
+        token = next;
         sum += w;
     }
     return token;
@@ -199,16 +229,26 @@ static int32_t draw_uncut(struct sampler *s, double u)
 
 static int32_t draw(struct sampler *s, const struct sample_params *p, uint64_t position)
 {
-    heap_build(s);
+    const float best = begin_candidates(s);
     if (p->top_p >= 1 && p->min_p <= 0 && most_candidates(s, p) == s->vocab)
-        return draw_uncut(s, rng_uniform(p->seed, 0, position));
+        return draw_uncut(s, best, rng_uniform(p->seed, 0, position));
     double sum;
-    const size_t n = take_candidates(s, p, &sum);
+    const size_t n = take_candidates(s, p, best, &sum);
     double u = rng_uniform(p->seed, 0, position) * sum;
     size_t i = 0;
     while (i + 1 < n && u >= (double)s->kept[i])
         u -= (double)s->kept[i++];
-    return s->heap[s->vocab - 1 - i];
+    return s->taken[i];
+}
+
+static void forbid(struct sampler *s, const uint32_t *mask, size_t tokens)
+{
+    for (size_t i = 0; i < tokens; i++) {
+        if (!(mask[i / 32] >> i % 32 & 1))
+            s->logit[i] = -INFINITY;
+    }
+    for (size_t i = tokens; i < s->vocab; i++)
+        s->logit[i] = -INFINITY;
 }
 
 int32_t sample_token(struct sampler *s, const struct sample_params *p, const float *logits,
@@ -222,6 +262,8 @@ int32_t sample_token(struct sampler *s, const struct sample_params *p, const flo
         penalise_repetition(s, p->repetition_penalty, recent, n_recent);
     if (fabs(p->presence_penalty) > 0 || fabs(p->frequency_penalty) > 0)
         penalise_presence(s, p, generated, n_generated);
+    if (p->mask)
+        forbid(s, p->mask, p->mask_tokens);
     if (p->temperature < 1e-5) /* the quotient below would overflow; no draw could differ */
         return sample_argmax(s->logit, s->vocab);
     for (size_t i = 0; i < s->vocab; i++)

@@ -20,6 +20,12 @@ struct expert {
     struct matrix down;     /* [D, F] */
 };
 
+/* Its i-th matrix of three. */
+static inline const struct matrix *expert_matrix(const struct expert *x, size_t i)
+{
+    return i == 0 ? &x->gate : i == 1 ? &x->up : &x->down;
+}
+
 struct store;
 
 struct experts {

@@ -118,7 +118,8 @@ int hits_rate(const struct hits_in *in, double *rate, struct err *e)
     g.wanted = mem_zalloc(in->used, sizeof *g.wanted);
     g.key = mem_zalloc(in->experts->per_layer, sizeof *g.key);
     int rc = g.wanted && g.key
-               ? slots_init(&g.slots, in->weights, &g.experts, in->used, in->room_bytes, true, e)
+               ? slots_init(&g.slots, in->weights, &g.experts, in->classes, in->used,
+                            in->room_bytes, true, e)
                : err_nomem(e, "experts of a token", in->experts->per_layer * sizeof *g.key);
     if (rc == 0)
         rc = begin_with_habit(&g, e);

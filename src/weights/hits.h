@@ -11,9 +11,12 @@
 #include "weights/experts.h"
 #include "weights/weights.h"
 
+struct slot_classes;
+
 struct hits_in {
     const struct weights *weights;
     const struct experts *experts;
+    const struct slot_classes *classes; /* theirs */
     uint64_t layers;      /* that a token goes through; the first of experts' */
     uint64_t used;        /* experts that it wants in each */
     uint64_t room_bytes;  /* for slots */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/ahead.h"
 #include "base/pages.h"
 #include "base/util.h"
 #include "weights/windows.h"
@@ -86,9 +87,22 @@ static int read_windows(const struct loading *l, struct reader *reader, uint8_t 
     return rc;
 }
 
+static int fill_and_read(const struct loading *l, struct reader *reader, uint8_t *memory,
+                         const struct stretch *after, resident_progress_fn *progress, void *ctx,
+                         struct err *e)
+{
+    const struct stretch fill[] = {{memory, l->bytes}, *after};
+    struct ahead *ahead;
+    if (ahead_start(&ahead, fill, COUNT_OF(fill), e) != 0)
+        return e->code;
+    const int rc = read_windows(l, reader, memory, progress, ctx, e);
+    ahead_stop(ahead);
+    return rc;
+}
+
 int resident_load(struct resident *r, const struct weights *w, struct reader *reader,
-                  struct matrix *const *m, size_t n, resident_progress_fn *progress, void *ctx,
-                  struct err *e)
+                  struct matrix *const *m, size_t n, const struct stretch *after,
+                  resident_progress_fn *progress, void *ctx, struct err *e)
 {
     struct loading l;
     *r = (struct resident){0};
@@ -98,7 +112,7 @@ int resident_load(struct resident *r, const struct weights *w, struct reader *re
         if (!r->memory) {
             rc = err_nomem(e, "always-on weights", l.bytes);
         } else {
-            rc = read_windows(&l, reader, r->memory, progress, ctx, e);
+            rc = fill_and_read(&l, reader, r->memory, after, progress, ctx, e);
         }
     }
     if (rc == 0) {

@@ -49,22 +49,33 @@ uint64_t slots_bytes(const struct weights *w, const struct experts *x, uint64_t 
     return ceil_div_u64(bytes, SLOT_GRAIN) * SLOT_GRAIN;
 }
 
-size_t slots_classes(const struct weights *w, const struct experts *x, struct plan_class *class,
-                     uint32_t *class_of)
+int slot_classes_init(struct slot_classes *k, const struct weights *w, const struct experts *x,
+                      struct err *e)
 {
-    size_t n = 0;
+    *k = (struct slot_classes){.class = mem_zalloc(x->layers, sizeof *k->class),
+                               .of_layer = mem_zalloc(x->layers, sizeof *k->of_layer)};
+    if (!k->class || !k->of_layer) {
+        slot_classes_deinit(k);
+        return err_nomem(e, "classes of experts", x->layers * sizeof *k->class);
+    }
     for (uint64_t l = 0; l < x->layers; l++) {
         const uint64_t bytes = slots_bytes(w, x, l);
         size_t c = 0;
-        while (c < n && class[c].slot_bytes != bytes)
+        while (c < k->n && k->class[c].slot_bytes != bytes)
             c++;
-        if (c == n)
-            class[n++] = (struct plan_class){.slot_bytes = bytes};
-        class[c].layers++;
-        if (class_of)
-            class_of[l] = (uint32_t)c;
+        if (c == k->n)
+            k->class[k->n++] = (struct plan_class){.slot_bytes = bytes};
+        k->class[c].layers++;
+        k->of_layer[l] = (uint32_t)c;
     }
-    return n;
+    return GLIM_OK;
+}
+
+void slot_classes_deinit(struct slot_classes *k)
+{
+    free(k->class);
+    free(k->of_layer);
+    *k = (struct slot_classes){0};
 }
 
 /* Slots of each class for a budget. */
@@ -101,13 +112,15 @@ static int take_memory(struct slots *s, struct err *e)
     return GLIM_OK;
 }
 
-int slots_init(struct slots *s, const struct weights *w, const struct experts *x, uint64_t used,
-               uint64_t budget, bool by_mapping, struct err *e)
+int slots_init(struct slots *s, const struct weights *w, const struct experts *x,
+               const struct slot_classes *k, uint64_t used, uint64_t budget, bool by_mapping,
+               struct err *e)
 {
-    *s = (struct slots){.weights = w, .experts = x, .used = used, .by_mapping = by_mapping};
+    *s = (struct slots){.weights = w, .experts = x, .classes = k->n, .used = used,
+                        .by_mapping = by_mapping};
     const uint64_t n = x->layers * x->per_layer;
-    s->class = mem_zalloc(x->layers, sizeof *s->class);
-    s->share = mem_zalloc(x->layers, sizeof *s->share);
+    s->class = mem_zalloc(k->n, sizeof *s->class);
+    s->share = mem_zalloc(k->n, sizeof *s->share);
     s->class_of = mem_zalloc(x->layers, sizeof *s->class_of);
     s->slot_of = mem_zalloc(n, sizeof *s->slot_of);
     if (!s->class || !s->share || !s->class_of || !s->slot_of) {
@@ -115,7 +128,8 @@ int slots_init(struct slots *s, const struct weights *w, const struct experts *x
         return err_nomem(e, "slots of experts", n * sizeof *s->slot_of);
     }
     memset(s->slot_of, 0xff, n * sizeof *s->slot_of);
-    s->classes = slots_classes(w, x, s->share, s->class_of);
+    memcpy(s->share, k->class, k->n * sizeof *s->share);
+    memcpy(s->class_of, k->of_layer, x->layers * sizeof *s->class_of);
     share_out(s, budget);
     if (take_memory(s, e) != 0) {
         slots_deinit(s);

@@ -31,6 +31,13 @@ struct slot {
     size_t reads, reading; /* in all; that are not back */
     int error;            /* of one that failed: its index + 1 */
     bool again, wrong;    /* read a second time, its checksum being wrong; still */
+    struct doubt *doubt;  /* the store's, of that: what the first time brought */
+};
+
+struct slot_classes {
+    struct plan_class *class; /* [n] */
+    size_t n;
+    uint32_t *of_layer;       /* [layers] */
 };
 
 struct slot_class { /* of layers whose experts take equal room */
@@ -59,15 +66,18 @@ struct slots {
 /* Bytes that a slot for any expert of a layer takes. */
 uint64_t slots_bytes(const struct weights *w, const struct experts *x, uint64_t layer);
 
-/* The classes of x's layers, into class[layers]; how many. class_of [layers] may be NULL. */
-size_t slots_classes(const struct weights *w, const struct experts *x, struct plan_class *class,
-                     uint32_t *class_of);
+/* The layers of x, whose files are w's, by the room that their experts take: looks at every expert,
+ * which takes tens of milliseconds where there are 20,000 of them in 141 files. GLIM_ENOMEM. */
+int slot_classes_init(struct slot_classes *k, const struct weights *w, const struct experts *x,
+                      struct err *e);
+void slot_classes_deinit(struct slot_classes *k);
 
 /* Slots of `budget` bytes in all, as plan_slots shares them out, for the experts of x, whose files
- * are w's and of which a token uses `used` in a layer. by_mapping: their memory is not to be
- * touched. GLIM_ENOMEM. */
-int slots_init(struct slots *s, const struct weights *w, const struct experts *x, uint64_t used,
-               uint64_t budget, bool by_mapping, struct err *e);
+ * are w's, whose classes are k (not kept) and of which a token uses `used` in a layer. by_mapping:
+ * their memory is not to be touched. GLIM_ENOMEM. */
+int slots_init(struct slots *s, const struct weights *w, const struct experts *x,
+               const struct slot_classes *k, uint64_t used, uint64_t budget, bool by_mapping,
+               struct err *e);
 /* Other slots for another budget, at most as many as at first. What goes is emptied and its memory
  * given back. Nothing may be wanted or being read. */
 void slots_resize(struct slots *s, uint64_t budget);

@@ -6,18 +6,20 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "weights/doubts.h"
 #include "weights/slots.h"
 #include "weights/windows.h"
 
-/* Experts that a bulk visit holds at a time: three reads each. */
-enum { BULK_AHEAD = 8 };
+/* Experts that a bulk visit holds at a time: three reads each; that it hands out at a time while
+ * others are read, so that somebody looks in time to begin more reads. */
+enum { BULK_AHEAD = 8, BULK_OUT = 2 };
 
 struct visit {
     uint64_t layer;
     const uint32_t *expert; /* [n] */
     size_t n;
     size_t missing;         /* from here on slots have not been found for all */
-    bool *over;             /* [n] handed out */
+    bool *over, *now;       /* [n] handed out; this time */
     size_t left;            /* not handed out */
     size_t leased;
     bool bulk;              /* most of the layer is wanted */
@@ -29,13 +31,15 @@ struct store {
     struct reader *reader;
     struct sums *sums; /* NULL: reads are not checked */
     struct visit visit;
+    unsigned told; /* set of drives whose bytes were wrong */
     struct store_counts counts;
 };
 
 /* ---- opening ---- */
 
-int store_open(struct store **out, const struct weights *w, const struct experts *x, uint64_t used,
-               uint64_t budget, struct reader *reader, struct err *e)
+int store_open(struct store **out, const struct weights *w, const struct experts *x,
+               const struct slot_classes *k, uint64_t used, uint64_t budget, struct reader *reader,
+               struct err *e)
 {
     struct store *const s = mem_zalloc(1, sizeof *s);
     *out = NULL;
@@ -44,12 +48,11 @@ int store_open(struct store **out, const struct weights *w, const struct experts
         return err_nomem(e, "store of experts", sizeof *s);
     }
     s->reader = reader;
-    s->visit.over = mem_zalloc(x->per_layer, sizeof *s->visit.over);
-    int rc = s->visit.over ? slots_init(&s->slots, w, x, used, budget,
-                                        reader_by_mapping(reader), e)
-                           : err_nomem(e, "store of experts", x->per_layer);
-    if (rc == 0)
-        rc = windows_open_files(w, reader, e);
+    s->visit.over = mem_zalloc(2 * x->per_layer, sizeof *s->visit.over);
+    s->visit.now = s->visit.over + (s->visit.over ? x->per_layer : 0);
+    const int rc = s->visit.over ? slots_init(&s->slots, w, x, k, used, budget,
+                                              reader_by_mapping(reader), e)
+                                 : err_nomem(e, "store of experts", x->per_layer);
     if (rc != 0) {
         store_close(s);
         return rc;
@@ -79,6 +82,26 @@ static bool is_right(struct store *s, const struct slot *x)
     return right;
 }
 
+/* A bit may have flipped on the way, or on one of several drives. */
+static void ask_others(struct store *s, struct slot *x)
+{
+    x->again = true;
+    x->doubt = doubt_new(s->reader, s->slots.weights, &s->slots.experts->table[x->key],
+                         &x->expert);
+    for (size_t i = 0; i < x->reads; i++)
+        x->read[i].other = true;
+    submit(s, x);
+}
+
+/* What was read again is there, right or not. */
+static void settle(struct store *s, struct slot *x)
+{
+    if (x->doubt && !x->error)
+        doubt_tell(x->doubt, s->reader, x->key % (uint32_t)s->slots.experts->per_layer, &s->told);
+    doubt_free(x->doubt);
+    x->doubt = NULL;
+}
+
 /* A read that came back; its slot may be ready now. */
 static void take_back(struct store *s, struct read *q)
 {
@@ -89,14 +112,14 @@ static void take_back(struct store *s, struct read *q)
     if (--x->reading > 0)
         return;
     if (!x->error && !is_right(s, x)) {
-        if (!x->again) { /* a bit may have flipped on the way */
-            x->again = true;
-            submit(s, x);
+        if (!x->again) {
+            ask_others(s, x);
             return;
         }
         x->wrong = true;
         x->error = 1;
     }
+    settle(s, x);
     if (!x->error)
         x->state = SLOT_READY;
     else if (!x->wanted)
@@ -134,6 +157,12 @@ void store_close(struct store *s)
 }
 
 uint64_t store_bytes(const struct store *s) { return s->slots.bytes; }
+
+struct stretch store_memory(const struct store *s)
+{
+    const struct slots *const o = &s->slots;
+    return o->by_mapping ? (struct stretch){0} : (struct stretch){o->memory, o->bytes};
+}
 
 uint64_t store_layer_bytes(const struct store *s, uint64_t layer)
 {
@@ -216,18 +245,34 @@ void store_begin(struct store *s, uint64_t layer, const uint32_t *expert, size_t
     start_reads(s);
 }
 
-/* Hands out what is ready. */
+/* Marks what is ready, rising, up to n in all: those that this visit read, or the others. */
+static size_t mark_ready(struct store *s, bool fresh, size_t marked, size_t n)
+{
+    struct visit *const v = &s->visit;
+    for (size_t i = 0; i < v->n && marked < n; i++) {
+        const struct slot *const x = v->over[i] ? NULL : slot_of(s, i);
+        if (!x || x->state != SLOT_READY || x->fresh != fresh)
+            continue;
+        v->over[i] = v->now[i] = true;
+        marked++;
+    }
+    return marked;
+}
+
+/* Hands out what is ready. In a bulk visit a few at a time, those just read first: others can be
+ * read into their slots, while what was there before is work for when the drive is behind. */
 static size_t hand_out(struct store *s, uint32_t *place, const struct expert **lease)
 {
     struct visit *const v = &s->visit;
+    const size_t most = v->bulk && (v->fresh || v->missing < v->n) ? BULK_OUT : v->n;
+    const size_t marked = mark_ready(s, false, mark_ready(s, true, 0, most), most);
     size_t n = 0;
-    for (size_t i = 0; i < v->n; i++) {
-        struct slot *const x = v->over[i] ? NULL : slot_of(s, i);
-        if (!x || x->state != SLOT_READY)
+    for (size_t i = 0; i < v->n && n < marked; i++) {
+        if (!v->now[i])
             continue;
-        v->over[i] = true;
+        v->now[i] = false;
         place[n] = (uint32_t)i;
-        lease[n++] = &x->expert;
+        lease[n++] = &slot_of(s, i)->expert;
     }
     v->left -= n;
     v->leased += n;

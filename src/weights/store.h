@@ -16,25 +16,31 @@
 #ifndef GLIM_WEIGHTS_STORE_H
 #define GLIM_WEIGHTS_STORE_H
 
+#include "base/ahead.h"
 #include "base/reader.h"
 #include "weights/experts.h"
 #include "weights/sums.h"
 #include "weights/weights.h"
 
 struct store;
+struct slot_classes;
 
-/* For the experts of x, whose files are w's and of which a token uses `used` in a layer, with slots
- * of `budget` bytes in all. Takes the reader, even if it fails. */
-int store_open(struct store **out, const struct weights *w, const struct experts *x, uint64_t used,
-               uint64_t budget, struct reader *reader, struct err *e);
+/* For the experts of x, whose files are w's, whose classes are k (slots.h, not kept) and of which a
+ * token uses `used` in a layer, with slots of `budget` bytes in all. Takes the reader, which has
+ * the files open (windows_open_files), even if it fails. */
+int store_open(struct store **out, const struct weights *w, const struct experts *x,
+               const struct slot_classes *k, uint64_t used, uint64_t budget, struct reader *reader,
+               struct err *e);
 /* Between steps: slots of another budget, at most as many as at first. */
 void store_resize(struct store *s, uint64_t budget);
 void store_close(struct store *s);
 uint64_t store_bytes(const struct store *s); /* of its slots */
+struct stretch store_memory(const struct store *s); /* theirs; empty: experts are used as mapped */
 uint64_t store_layer_bytes(const struct store *s, uint64_t layer); /* of all experts' slots */
 
 /* From now on an expert is ready only if its checksum is right; one whose is not is read once more,
- * then is GLIM_EIO. Takes the sums, which are whole; no visit is under way. */
+ * from other drives where these have copies, and said so (doubts.h), then is GLIM_EIO. Takes the
+ * sums, which are whole; no visit is under way. */
 void store_check_reads(struct store *s, struct sums *sums);
 bool store_checks_reads(const struct store *s);
 

@@ -153,17 +153,12 @@ void sums_close(struct sums *s)
 
 /* ---- experts ---- */
 
-static const struct matrix *matrix_of(const struct expert *x, size_t i)
-{
-    return i == 0 ? &x->gate : i == 1 ? &x->up : &x->down;
-}
-
 /* All sums of an expert that stands at `at`. */
 static void sum_up(const struct expert *at, uint64_t sum[SUMS])
 {
     for (size_t i = 0; i < SUMS / MATRIX_PIECES; i++) {
         struct piece piece[MATRIX_PIECES];
-        struct matrix m = *matrix_of(at, i);
+        struct matrix m = *expert_matrix(at, i);
         const size_t n = windows_pieces(&m, piece);
         for (size_t p = 0; p < MATRIX_PIECES; p++)
             sum[i * MATRIX_PIECES + p] =
@@ -187,7 +182,7 @@ int sums_blame(const struct sums *s, uint32_t key, const struct expert *at, stru
     sum_up(at, sum);
     while (i + 1 < SUMS && sum[i] == want[i])
         i++;
-    const struct matrix *const m = matrix_of(&s->experts->table[key], i / MATRIX_PIECES);
+    const struct matrix *const m = expert_matrix(&s->experts->table[key], i / MATRIX_PIECES);
     const bool scales = i % MATRIX_PIECES != 0;
     (void)weights_locate(s->weights, scales ? (const void *)m->scale : m->data, &file, &where);
     return err_set(e, GLIM_EIO,

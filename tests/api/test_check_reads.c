@@ -17,7 +17,9 @@
 #include "glim.h"
 #include "util/files.h"
 
-enum { N = 12, CONTEXT = 32 };
+#define ROTTEN "blk.2.ffn_up_exps.weight"
+
+enum { N = 12, CONTEXT = 64 };
 
 static const char *model_path;
 static uint64_t ram; /* that streams */
@@ -25,6 +27,9 @@ static uint64_t ram; /* that streams */
 struct run {
     glim_model *m;
     glim_session *s;
+    const char *mirror; /* NULL: none */
+    int notices;
+    char notice[2048];
     int stop_after; /* calls of stop that say go on; below 0: always */
 };
 
@@ -32,6 +37,13 @@ static int stop(void *ctx)
 {
     struct run *const r = ctx;
     return r->stop_after >= 0 && r->stop_after-- == 0;
+}
+
+static void on_notice(void *ctx, const char *text)
+{
+    struct run *const r = ctx;
+    r->notices++;
+    (void)snprintf(r->notice, sizeof r->notice, "%s", text);
 }
 
 static int start(struct run *r, const char *sums, struct glim_error *e)
@@ -43,6 +55,10 @@ static int start(struct run *r, const char *sums, struct glim_error *e)
     o.sums_folder = sums;
     o.stop = stop;
     o.progress_ctx = r;
+    o.mirror = &r->mirror;
+    o.mirrors = r->mirror != NULL;
+    o.notice = on_notice;
+    o.notice_ctx = r;
     so.context_tok = CONTEXT;
     so.chunk_tok = 4;
     r->s = NULL;
@@ -94,8 +110,9 @@ static void test_same_answers(void **state)
     finish(&plain);
 }
 
-/* Flips a bit of every expert of a stack; the file's time says nothing of it. */
-static void rot(const struct run *r, const char *tensor)
+/* Flips a bit of every expert of a stack, in `path` or, if it is NULL, the model's own file, whose
+ * time says nothing of it. */
+static void rot(const struct run *r, const char *tensor, const char *path)
 {
     struct glim_tensor t;
     struct stat st;
@@ -103,7 +120,7 @@ static void rot(const struct run *r, const char *tensor)
     while (glim_model_tensor(r->m, i, &t) == 0 && strcmp(t.name, tensor) != 0)
         i++;
     assert_string_equal(t.name, tensor);
-    const int fd = open(t.file, O_RDWR);
+    const int fd = open(path ? path : t.file, O_RDWR);
     assert_int_equal(fstat(fd, &st), 0);
     for (uint64_t x = 0; x < t.dim[0]; x++) {
         uint8_t byte;
@@ -117,22 +134,74 @@ static void rot(const struct run *r, const char *tensor)
     close(fd);
 }
 
+/* The same in every layer, so that some of it is read from each drive, whatever their shares. */
+static void rot_layers(const struct run *r, const char *path)
+{
+    const struct glim_model_info *const info = glim_model_info(r->m);
+    for (int l = info->dense_layers; l < info->layers; l++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "blk.%d.ffn_up_exps.weight", l);
+        rot(r, name, path);
+    }
+}
+
 static void test_rotten_file(void **state)
 {
     (void)state;
     struct glim_error e;
     struct run r = {.stop_after = -1};
     assert_int_equal(start(&r, scratch, &e), 0);
-    rot(&r, "blk.2.ffn_up_exps.weight");
+    rot(&r, ROTTEN, NULL);
     assert_int_equal(append(&r, &e), GLIM_EIO);
     assert_non_null(strstr(e.text, "expert "));
-    assert_non_null(strstr(e.text, " of tensor \"blk.2.ffn_up_exps.weight\": "));
+    assert_non_null(strstr(e.text, " of tensor \"" ROTTEN "\": "));
     assert_non_null(strstr(e.text, model_path));
     assert_true(streaming(&r).wrong >= 2); /* it was read again */
     assert_int_equal(glim_session_length(r.s), 0);
-    rot(&r, "blk.2.ffn_up_exps.weight"); /* and back */
+    rot(&r, ROTTEN, NULL); /* and back */
     assert_int_equal(append(&r, &e), 0);
     finish(&r);
+}
+
+/* Two drives: what rotted on one is read from the other, and said once; what rotted on both fails
+ * the step. */
+static void test_rotten_copy(void **state)
+{
+    (void)state;
+    struct glim_error e;
+    struct run plain = {.stop_after = -1};
+    const char *const folder = path_in(scratch, "mirror"), *const copy = path_in(folder, "m.gguf");
+    char *bytes;
+    size_t n;
+    struct err inner;
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_int_equal(io_read_file(model_path, 1 << 28, &bytes, &n, &inner), 0);
+    write_file(copy, bytes, n);
+    free(bytes);
+    assert_int_equal(start(&plain, NULL, &e), 0);
+    assert_int_equal(append(&plain, &e), 0);
+    for (int own = 0; own < 2; own++) {
+        struct run r = {.stop_after = -1, .mirror = folder};
+        const char *const bad = own ? model_path : copy;
+        assert_int_equal(start(&r, scratch, &e), 0);
+        rot_layers(&r, bad);
+        assert_int_equal(append(&r, &e), 0);
+        assert_memory_equal(glim_session_logits(plain.s), glim_session_logits(r.s),
+                            glim_model_info(plain.m)->vocab * sizeof(float));
+        assert_int_equal(r.notices, 1);
+        assert_memory_equal(r.notice, bad, strlen(bad));
+        assert_non_null(strstr(r.notice, " bytes at "));
+        assert_non_null(strstr(r.notice, own ? copy : model_path));
+        assert_non_null(strstr(r.notice, ".ffn_up_exps.weight"));
+        assert_true(streaming(&r).wrong > 0);
+        rot_layers(&r, own ? copy : model_path);
+        assert_int_equal(append(&r, &e), GLIM_EIO);
+        rot_layers(&r, model_path);
+        rot_layers(&r, copy);
+        assert_int_equal(append(&r, &e), 0);
+        finish(&r);
+    }
+    finish(&plain);
 }
 
 /* Stopped while the sums are made: no session, no unchecked one either; then it goes on. */
@@ -186,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_answers),
         cmocka_unit_test(test_rotten_file),
+        cmocka_unit_test(test_rotten_copy),
         cmocka_unit_test(test_stopped),
     };
     return cmocka_run_group_tests(tests, setup, scratch_teardown);

@@ -178,8 +178,11 @@ static void test_stop_strings_and_tokens(void **state)
     const char *const stops[] = {"never said", stop};
     g.stop = stops;
     g.stops = 2;
+    int which = -2;
+    g.stop_string = &which;
     prompt(f, "Tell me a short story about a dog.", false);
     const struct glim_usage u = generate(f, &g, &cut);
+    assert_int_equal(which, 1);
     const size_t at = (size_t)(strstr(whole.text.data, stop) - whole.text.data);
     assert_int_equal(u.finish, GLIM_FINISH_STOP);
     assert_int_equal(cut.text.len, at);
@@ -193,6 +196,7 @@ static void test_stop_strings_and_tokens(void **state)
     prompt(f, "Tell me a short story about a dog.", false);
     const struct glim_usage t = generate(f, &g, &cut);
     assert_int_equal(t.finish, GLIM_FINISH_STOP);
+    assert_int_equal(which, -1);
     assert_int_equal(t.last_token, whole.token[3]);
     assert_true(t.output_tok <= 3);
     answer_deinit(&whole);

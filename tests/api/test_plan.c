@@ -310,6 +310,43 @@ static void test_simulated_drive(void **state)
     assert_int_equal(glim_model_open(&late, NANO, &mo, &e), GLIM_EINVAL);
 }
 
+/* A session's chunk where the caller names none: a prompt goes through in such steps. */
+static uint64_t chosen_chunk(uint64_t ram, uint64_t context)
+{
+    struct glim_session_options o = GLIM_SESSION_OPTIONS_INIT;
+    struct glim_error e;
+    glim_session *s, *second;
+    o.context_tok = context;
+    glim_model *const m = open_model(NANO, 2, ram);
+    assert_int_equal(session_of(m, &o, &s, &e), 0);
+    const uint64_t chunk = glim_session_chunk(s);
+    if (session_of(m, &o, &second, &e) == 0)
+        assert_int_equal(glim_session_chunk(second), chunk);
+    glim_session_free(second);
+    glim_session_free(s);
+    glim_model_close(m);
+    return chunk;
+}
+
+/* 512, or all that there can be, where nothing is streamed and where memory is short; what is named
+ * is kept. What a large model takes: tests/cli/streamed.py. */
+static void test_chunk(void **state)
+{
+    (void)state;
+    struct glim_session_options o = GLIM_SESSION_OPTIONS_INIT;
+    o.context_tok = 2048;
+    const struct glim_plan p = plan_of(NANO, 2, 1, &o), fits = plan_of(NANO, 2, ENOUGH, &o);
+    const struct glim_plan least = plan_of(NANO, 2, p.least_ram_bytes, &o);
+    assert_true(fits.fits && fits.chunk_tok == 512 && fits.chunk_read_s == 0);
+    assert_true(least.runs && least.chunk_tok == 512 && least.chunk_read_s > 0);
+    assert_true(least.chunk_compute_s > 0);
+    assert_int_equal(chosen_chunk(ENOUGH, 2048), 512);
+    assert_int_equal(chosen_chunk(ENOUGH, 100), 100);
+    assert_int_equal(chosen_chunk(p.least_ram_bytes, 2048), 512);
+    o.chunk_tok = 64;
+    assert_int_equal(plan_of(NANO, 2, p.least_ram_bytes, &o).chunk_tok, 64);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_hits),           cmocka_unit_test(test_advice),
         cmocka_unit_test(test_second_session),
         cmocka_unit_test(test_second_mapped),  cmocka_unit_test(test_simulated_drive),
+        cmocka_unit_test(test_chunk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

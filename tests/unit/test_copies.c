@@ -126,8 +126,9 @@ struct fixture {
     struct notices notices;
 };
 
-/* Drives 1 and above hold copies of the file on drive 0; those with a speed of 0 do not exist. */
-static void open_deep(struct fixture *f, const double *gb_s, unsigned depth)
+/* Drives 1 and above hold copies of the file on drive 0; those with a speed of 0 do not exist.
+ * bytes: of each file, the rest being a hole; 0: as it is. */
+static void open_deep(struct fixture *f, const double *gb_s, unsigned depth, uint64_t bytes)
 {
     struct err e;
     *f = (struct fixture){0};
@@ -136,6 +137,7 @@ static void open_deep(struct fixture *f, const double *gb_s, unsigned depth)
     for (int d = 0; d < DRIVES; d++) {
         struct stat st;
         const char *const path = file_on(d);
+        assert_int_equal(bytes ? truncate(path, (off_t)bytes) : 0, 0);
         assert_int_equal(stat(path, &st), 0);
         f->sim.drive[d].file = st.st_ino;
         f->sim.drive[d].gb_s = gb_s[d];
@@ -146,7 +148,7 @@ static void open_deep(struct fixture *f, const double *gb_s, unsigned depth)
             assert_int_equal(reader_mirror(f->reader, f->file[0], f->file[d], d, &e), 0);
 }
 
-static void open_fixture(struct fixture *f, const double *gb_s) { open_deep(f, gb_s, DEPTH); }
+static void open_fixture(struct fixture *f, const double *gb_s) { open_deep(f, gb_s, DEPTH, 0); }
 
 static void share(struct fixture *f)
 {
@@ -272,7 +274,7 @@ static void test_failing_one_by_one(void **state)
 {
     (void)state;
     struct fixture f;
-    open_deep(&f, (const double[]){1, 1, 1}, 1);
+    open_deep(&f, (const double[]){1, 1, 1}, 1, 0);
     for (int d = 0; d < DRIVES; d++)
         f.sim.drive[d].error = EIO;
     assert_int_equal(read_much(f.reader, f.file[0], 8), READS);
@@ -410,6 +412,7 @@ static void test_two_speeds(void **state)
     struct err e;
     open_fixture(&f, (const double[]){2, 5, 0});
     f.sim.blind = true;
+    const double even = visits(&f, 24, 1);
     for (unsigned d = 0; d < 2; d++) {
         double bytes_per_s;
         const uint32_t file = d ? f.file[1] : f.file[2];
@@ -420,13 +423,88 @@ static void test_two_speeds(void **state)
         reader_share(f.reader, d, bytes_per_s);
     }
     const double one = visits(&f, 3, 200), eight = visits(&f, 24, 200);
-    reader_share(f.reader, 0, 1);
-    reader_share(f.reader, 1, 1);
-    const double even = visits(&f, 24, 200);
     print_message("2 and 5 GB/s: %.2f for one expert, %.2f for eight, %.2f half and half\n", one,
                   eight, even);
     assert_true(eight >= 6.5 && one >= 5.5 && even < 4.3);
     reader_close(f.reader);
+}
+
+/* How many of the first stripes drive 0 has. */
+static int stripes_of_first(struct fixture *f)
+{
+    enum { STRIPES = 20, READS_OF = 20 };
+    const uint64_t before = reader_drive_bytes(f->reader, 0);
+    uint8_t *const to = aligned_alloc(READ_ALIGN, STRIPES * MIB);
+    for (uint64_t i = 0; i < READS_OF; i++) {
+        struct read q = {.file = f->file[0], .at = i * STRIPES * MIB, .bytes = STRIPES * MIB,
+                         .to = to};
+        reader_submit(f->reader, &q);
+        assert_ptr_equal(reader_next(f->reader, true), &q);
+    }
+    free(to);
+    return (int)((reader_drive_bytes(f->reader, 0) - before) / MIB);
+}
+
+/* One drive falls to a quarter of its speed, then the other, then both are as they were: after some
+ * seconds visits have most of what the two can give, and stripes stay where they are. */
+static void test_slow_down(void **state)
+{
+    (void)state;
+    static const double speed[][2] = {{2, 5}, {0.5, 5}, {2, 1.25}, {2, 5}};
+    struct fixture f;
+    open_deep(&f, (const double[]){2, 5, 0}, DEPTH, 1024 * (uint64_t)MIB);
+    share(&f);
+    f.sim.blind = true;
+    for (size_t i = 0; i < COUNT_OF(speed); i++) {
+        for (unsigned d = 0; d < 2; d++)
+            f.sim.drive[d].gb_s = speed[i][d];
+        const double first = visits(&f, 24, 4), both = speed[i][0] + speed[i][1];
+        const uint64_t from = f.sim.now;
+        (void)visits(&f, 24, 40);
+        const double seconds = (double)(f.sim.now - from) / 1e9;
+        const int stripes = stripes_of_first(&f);
+        for (int k = 0; k < 20; k++) {
+            const double eight = visits(&f, 24, 10), three = visits(&f, 9, 10);
+            if (k == 0)
+                print_message("%.2f and %.2f GB/s: %.2f at once, after %.1f s %.2f, %.2f for "
+                              "three\n", speed[i][0], speed[i][1], first, seconds, eight, three);
+            assert_true(eight >= 0.85 * both && three >= 0.8 * both);
+            assert_true(abs(stripes_of_first(&f) - stripes) <= 2); /* of 400 */
+        }
+    }
+    reader_close(f.reader);
+}
+
+/* A thread that computes, and looks or waits every few milliseconds, often finds both drives idle:
+ * that says nothing about their speeds. */
+static void test_not_watched(void **state)
+{
+    (void)state;
+    for (int waits = 0; waits < 2; waits++) {
+        struct fixture f;
+        open_deep(&f, (const double[]){2, 5, 0}, DEPTH, 1024 * (uint64_t)MIB);
+        share(&f);
+        f.sim.blind = true;
+        const int stripes = stripes_of_first(&f);
+        struct read q[3];
+        struct rng rng = {9};
+        uint8_t *const to = aligned_alloc(READ_ALIGN, 7 * MIB);
+        for (int round = 0; round < 900; round++) {
+            for (size_t i = 0; i < COUNT_OF(q); i++) {
+                q[i] = (struct read){.file = f.file[0], .at = (uint64_t)round * MIB,
+                                     .bytes = 7 * MIB, .to = to};
+                reader_submit(f.reader, &q[i]);
+            }
+            while (reader_in_flight(f.reader) > 0) {
+                f.sim.now += rng_below(&rng, 4000000);
+                while (reader_next(f.reader, waits))
+                    f.sim.now += waits ? rng_below(&rng, 4000000) : 0;
+            }
+        }
+        free(to);
+        assert_int_equal(stripes_of_first(&f), stripes);
+        reader_close(f.reader);
+    }
 }
 
 /* ---- comparing ---- */
@@ -493,6 +571,8 @@ int main(void)
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_other_size),
         cmocka_unit_test(test_two_speeds),
+        cmocka_unit_test(test_slow_down),
+        cmocka_unit_test(test_not_watched),
         cmocka_unit_test(test_compare),
         cmocka_unit_test(test_samples),
     };

@@ -18,11 +18,17 @@ struct world {
     double noise;          /* times are off by up to this share */
     double spikes;         /* share of the times that are up to ten times as long */
     double speed;          /* ns of a step of one row */
+    double read;           /* price of a read, the same */
+    double plain, more, drafted; /* reads of a step of one row, of a further row, of a draft */
+    double spill;          /* share by which steps behind drafts read more, at first */
+    double spilled;        /* now */
     struct rng rng;
     /* what came of it */
     uint64_t tokens, steps[DRAFT_MAX + 1];
     double time;           /* without noise, in steps of one row */
 };
+
+enum { USED = 8 }; /* experts of a draft */
 
 static double unit(struct rng *r) { return (double)rng_below(r, 1u << 30) / (1u << 30); }
 
@@ -30,6 +36,17 @@ static double blurred(struct world *w, double t)
 {
     const double late = w->spikes > 0 && unit(&w->rng) < w->spikes ? 1 + 9 * unit(&w->rng) : 1;
     return t * w->speed * late * (1 + w->noise * (2 * unit(&w->rng) - 1));
+}
+
+static double waited(struct world *w, uint64_t reads)
+{
+    return reads > 0 ? blurred(w, w->read * (double)reads) : 0;
+}
+
+/* A whole number with this mean. */
+static uint64_t count(struct world *w, double mean)
+{
+    return mean > 0 ? (uint64_t)(mean * (0.5 + unit(&w->rng)) + unit(&w->rng)) : 0;
 }
 
 static void live(struct draft_policy *p, struct world *w, uint64_t tokens)
@@ -40,13 +57,17 @@ static void live(struct draft_policy *p, struct world *w, uint64_t tokens)
         while (s.right < s.drafted && unit(&w->rng) < w->chance)
             s.right++;
         s.judged = s.right < s.drafted ? s.right + 1 : s.drafted;
-        const double step = 1 + w->slope * (double)s.drafted,
-                     drafts = w->draft * (double)s.drafted;
-        s.step_ns = blurred(w, step);
-        s.draft_ns = blurred(w, drafts);
+        const double k = (double)s.drafted, step = 1 + w->slope * k, drafts = w->draft * k;
+        s.step_reads = count(w, w->plain * (1 + w->spilled) + w->more * k);
+        s.draft_reads = count(w, w->drafted * k);
+        w->spilled = s.drafted ? w->spill : w->spilled / 2;
+        s.step_wait_ns = waited(w, s.step_reads);
+        s.draft_wait_ns = waited(w, s.draft_reads);
+        s.step_ns = blurred(w, step) + s.step_wait_ns;
+        s.draft_ns = blurred(w, drafts) + s.draft_wait_ns;
         w->steps[s.drafted]++;
         w->tokens += 1 + s.right;
-        w->time += step + drafts;
+        w->time += step + drafts + w->read * (double)(s.step_reads + s.draft_reads);
         draft_tell(p, &s);
     }
 }
@@ -90,7 +111,7 @@ static void test_never_right(void **state)
     for (size_t i = 0; i < 2 * PRICES; i++) {
         struct draft_policy p;
         struct world w = priced(i / 2, 0, i % 2 ? 0.4 : 0, i + 1);
-        draft_init(&p);
+        draft_init(&p, USED);
         live(&p, &w, 150);
         if (w.time > 150 * (i % 2 ? 1.05 : 1.03))
             fail_msg("slope %g, draft %g: %g steps for 150", w.slope, w.draft, w.time);
@@ -107,7 +128,7 @@ static double share_of_best(struct world *w, size_t steps)
     double best = 1;
     for (size_t k = 1; k <= DRAFT_MAX; k++)
         best = fmax(best, fixed_rate(w, k));
-    draft_init(&p);
+    draft_init(&p, USED);
     live(&p, w, 300);
     forget(w);
     live(&p, w, steps);
@@ -140,7 +161,7 @@ static void test_rows_for_nothing_and_rows_at_full_price(void **state)
     (void)state;
     struct draft_policy p;
     struct world w = {.chance = 0.9, .slope = 0.01, .draft = 0.01, .speed = 5e5, .rng = {3}};
-    draft_init(&p);
+    draft_init(&p, USED);
     live(&p, &w, 1000);
     forget(&w);
     live(&p, &w, 2000);
@@ -150,7 +171,7 @@ static void test_rows_for_nothing_and_rows_at_full_price(void **state)
     assert_true(w.steps[DRAFT_MAX] * 10 >= all * 9);
 
     w = (struct world){.chance = 0.98, .slope = 1, .draft = 0.05, .speed = 5e5, .rng = {4}};
-    draft_init(&p);
+    draft_init(&p, USED);
     live(&p, &w, 200);
     forget(&w);
     live(&p, &w, 2000);
@@ -166,7 +187,7 @@ static void test_comes_back(void **state)
         struct draft_policy p;
         struct world w = {.chance = 0, .slope = 0.2, .draft = 0.05, .speed = 1e7, .noise = 0.2,
                           .rng = {seed}};
-        draft_init(&p);
+        draft_init(&p, USED);
         live(&p, &w, 2000);
         forget(&w);
         w.chance = 0.9;
@@ -188,7 +209,7 @@ static void test_speed_of_the_machine_does_not_matter(void **state)
     (void)state;
     struct draft_policy p;
     struct world w = {.chance = 0.9, .slope = 0.1, .draft = 0.05, .speed = 1e7, .rng = {5}};
-    draft_init(&p);
+    draft_init(&p, USED);
     live(&p, &w, 1000);
     for (int i = 0; i < 6; i++) {
         forget(&w);
@@ -223,7 +244,7 @@ static void test_switches_off(void **state)
     (void)state;
     struct draft_policy p;
     struct world w = {.slope = 0.4, .draft = 0.15, .speed = 1e6, .rng = {7}};
-    draft_init(&p);
+    draft_init(&p, USED);
     live(&p, &w, 1000);
     printf("  never right: %llu verifications, %llu rows, %.1f steps for 1000 tokens\n",
            (unsigned long long)verifications(&w), (unsigned long long)rows_lost(&w), w.time);
@@ -268,11 +289,60 @@ static void test_busy_machine(void **state)
     assert_true(worst > 0.85);
 }
 
+/* Reads are what costs, and steps behind drafts find less in memory: what neighbours take would say
+ * that drafts pay. */
+static void test_reads_of_drafts_do_not_pay(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct draft_policy p;
+        struct world w = {.chance = 0.9, .slope = 0.15, .draft = 0.1, .speed = 1e6, .noise = 0.2,
+                          .read = 0.8, .plain = 5, .more = 2.5, .drafted = 3, .spill = 0.8,
+                          .rng = {seed}};
+        const double a_token = 1 + w.read * w.plain;
+        draft_init(&p, USED);
+        live(&p, &w, 2000);
+        if (w.time > 1.03 * a_token * (double)w.tokens)
+            fail_msg("seed %llu: %g steps for %g", (unsigned long long)seed, w.time,
+                     a_token * (double)w.tokens);
+    }
+}
+
+/* Rows share most of what they read: drafts pay though a draft's own reads are dear. */
+static void test_reads_of_drafts_pay(void **state)
+{
+    (void)state;
+    struct draft_policy p;
+    struct world w = {.chance = 0.9, .slope = 0.15, .draft = 0.1, .speed = 1e6, .noise = 0.2,
+                      .read = 0.5, .plain = 30, .more = 12, .drafted = 4, .rng = {3}};
+    const double a_token = 1 + w.read * w.plain;
+    draft_init(&p, USED);
+    live(&p, &w, 300);
+    forget(&w);
+    live(&p, &w, 2000);
+    assert_true(w.time < a_token * (double)w.tokens / 1.1);
+}
+
+/* All is found, but what a draft uses is not, and a read takes as long as two steps: one probe
+ * finds that out, and the next ones wait until they cost 2 % of the time. */
+static void test_dear_probes(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct draft_policy p;
+        struct world w = {.chance = 0, .slope = 0.15, .draft = 0.1, .speed = 1e6, .read = 2,
+                          .drafted = USED, .more = 1, .rng = {seed}};
+        draft_init(&p, USED);
+        live(&p, &w, 4000);
+        assert_true(w.time < 1.02 * 4000);
+    }
+}
+
 static void test_limits(void **state)
 {
     (void)state;
     struct draft_policy p;
-    draft_init(&p);
+    draft_init(&p, USED);
     assert_int_equal(draft_length(&p, DRAFT_MAX), 0); /* nothing is known yet */
     struct world w = {.chance = 1, .slope = 0.01, .draft = 0.01, .speed = 1e6, .rng = {6}};
     live(&p, &w, 1000);
@@ -293,6 +363,9 @@ int main(void)
         cmocka_unit_test(test_speed_of_the_machine_does_not_matter),
         cmocka_unit_test(test_switches_off),
         cmocka_unit_test(test_busy_machine),
+        cmocka_unit_test(test_reads_of_drafts_do_not_pay),
+        cmocka_unit_test(test_reads_of_drafts_pay),
+        cmocka_unit_test(test_dear_probes),
         cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -366,7 +366,7 @@ static void test_tensors(void **state)
         {1, {1}, 1u << 31, 0, "type id 2147483648"},
         {1, {1}, F32, 1, "offset 1, expected a multiple"},
         {1, {1}, F32, 160, "end within"},
-        {1, {1}, F32, UINT64_MAX - 31, "beyond 64 bits"},
+        {1, {1}, F32, UINT64_MAX - 31, "offset 18446744073709551584, expected"},
         {1, {1}, F32, 1ull << 63, "end within"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {

@@ -87,7 +87,8 @@ static void test_second_version(void **state)
 static void test_first_version(void **state)
 {
     (void)state;
-    put_machine("one", "9:name=systemd:/x\n4:hugetlb,memory:/jobs/7\n0::/\n",
+    put_machine("one", "9:name=systemd:/x\n5:memoryless:/memoryless\n"
+                       "4:hugetlb,memory:/jobs/7\n0::/\n",
                 "31 23 0:28 / /g rw - tmpfs tmpfs rw\n"
                 "34 31 0:30 / /g/cpu rw - cgroup cgroup rw,cpu\n"
                 "35 31 0:32 / /g/memory rw - cgroup cgroup rw,memory\n"
@@ -98,9 +99,15 @@ static void test_first_version(void **state)
     put("one", "g/memory/jobs/7/memory.usage_in_bytes", "3221225472\n");
     put("one", "g/memory/jobs/7/memory.stat", "inactive_file 1\ntotal_inactive_file 1073741824\n"
                                               "total_active_file 0\n");
+    /* Groups of other hierarchies, by the same names. */
+    put("one", "g/memory/x/memory.limit_in_bytes", "1048576\n");
+    put("one", "g/memory/memoryless/memory.limit_in_bytes", "1048576\n");
+    put("one", "g/unified/x/memory.max", "1048576\n");
     const struct memory m = look("one");
     assert_int_equal(m.limit, 4 * GIB);
     assert_int_equal(m.left, 2 * GIB);
+    put("one", "g/memory/jobs/7/memory.limit_in_bytes", "9223372036854771712\n");
+    assert_true(look("one").left == UINT64_MAX); /* what it says where there is no limit */
 }
 
 /* In a container the path may lead to where nothing is mounted, or begin with what is. */
@@ -112,8 +119,12 @@ static void test_containers(void **state)
     put("box", "groups/memory.max", "1073741824\n");
     put("box", "groups/memory.current", "1048576\n");
     assert_int_equal(look("box").left, GIB - (1 << 20));
+    put("box", "proc/self/cgroup", "0::/docker/abc/inner\n");
+    put("box", "groups/inner/memory.max", "4096\n");
+    assert_int_equal(look("box").left, 4096);
     put_machine("far", "0::/../other\n", "30 23 0:26 / /groups rw - cgroup2 cgroup2 rw\n");
     put("far", "groups/memory.max", "1073741824\n");
+    put("far", "other/memory.max", "4096\n"); /* somebody else's */
     assert_int_equal(look("far").left, GIB);
 }
 

@@ -68,7 +68,7 @@ static void rows_apart(enum kv_type type, enum kv_type index_type)
     struct kv kv;
     struct err e;
     enum { TOKENS = 200 };
-    assert_int_equal(kv_init(&kv, &small, TOKENS, &e), 0);
+    assert_int_equal(kv_init(&kv, &small, TOKENS, NULL, &e), 0);
     for (uint64_t t = 0; t < TOKENS; t++) {
         for (uint64_t i = 0; i < 3; i++) {
             memset(kv_latent(&kv, i, t), (int)(t + i) & 0xff, (size_t)latent);
@@ -92,7 +92,7 @@ static void rows_apart(enum kv_type type, enum kv_type index_type)
     kv_truncate(&kv, 0);
     assert_int_equal(kv.mtp_length, 0);
     kv_deinit(&kv);
-    assert_int_equal(kv_init(&kv, &small, UINT64_MAX / 2, &e), GLIM_ELIMIT);
+    assert_int_equal(kv_init(&kv, &small, UINT64_MAX / 2, NULL, &e), GLIM_ELIMIT);
 }
 
 static void test_cache_rows(void **state)

@@ -62,6 +62,46 @@ static void test_places(void **state)
     assert_int_equal(plan_of(0, class).least_bytes, 1270);
 }
 
+/* A token uses no more experts than there are. */
+static void test_fewer_experts(void **state)
+{
+    (void)state;
+    struct plan_class class = {.slot_bytes = 10, .layers = 3};
+    struct plan_need need = {
+        .budget_bytes = 40,
+        .mapped_bytes = UINT64_MAX,
+        .experts_per_layer = 4,
+        .experts_used = 9,
+        .class = &class,
+        .classes = 1,
+    };
+    struct plan p;
+    plan_make(&need, &p);
+    assert_int_equal(p.place, PLAN_STREAMED);
+    assert_int_equal(p.least_bytes, 40);
+    assert_int_equal(p.slots, 4);
+}
+
+/* A model without experts: all or nothing. */
+static void test_no_experts(void **state)
+{
+    (void)state;
+    struct plan_need need = {
+        .budget_bytes = 100,
+        .mapped_bytes = 100,
+        .mapped_session_bytes = 1,
+        .always_bytes = 10,
+        .session_bytes = 1,
+    };
+    struct plan p;
+    plan_make(&need, &p);
+    assert_int_equal(p.place, PLAN_REFUSED);
+    assert_int_equal(p.least_bytes, 101);
+    need.budget_bytes = 101;
+    plan_make(&need, &p);
+    assert_int_equal(p.place, PLAN_MAPPED);
+}
+
 /* Never more than the room, never less than one each, and nothing that fits is left out but a
  * part of a slot. */
 static void test_slots(void **state)
@@ -115,12 +155,11 @@ static void test_saturates(void **state)
     plan_make(&need, &p);
     assert_int_equal(p.place, PLAN_REFUSED);
     assert_true(p.least_bytes == UINT64_MAX);
-    need.classes = 0; /* no experts: all or nothing */
-    need.mapped_session_bytes = 1;
-    need.budget_bytes = UINT64_MAX / 2;
+    need.session_bytes = 1; /* two slots are 2^64 bytes */
+    class.slot_bytes = UINT64_MAX / 2 + 1;
     plan_make(&need, &p);
     assert_int_equal(p.place, PLAN_REFUSED);
-    assert_true(p.least_bytes == UINT64_MAX / 2 + 1);
+    assert_true(p.least_room_bytes == UINT64_MAX);
 }
 
 /* ---- speed ---- */
@@ -150,12 +189,49 @@ static void test_speed(void **state)
     near(p.disk_s, 1.6);
     /* A drive without end: the first to come, then computing. */
     near(seconds(0, 1e300, &p), 10 * (100e-6 + 8e-3) + 1e9 / 20e9);
+    /* Half in memory: the first to come, before the others are computed, unless all are missing. */
+    near(seconds(0.5, 1e300, &p), 10 * (8e-3 + 100e-6 / 256) + 1e9 / 20e9);
     double last = seconds(0, 1e9, &p);
     for (double h = 0.05; h < 1.01; h += 0.05) {
         const double now = seconds(fmin(h, 1), 1e9, &p);
         assert_true(now < last);
         assert_true(p.seconds >= fmax(p.disk_s, p.ram_s) - 1e-12);
         last = now;
+    }
+}
+
+static double chunk_seconds(uint64_t tokens, double hit_rate, double drive,
+                            struct predict_chunk_out *out)
+{
+    const struct predict_chunk_in in = {
+        .tokens = tokens, .layers = 10, .experts = 16, .used = 4, .hit_rate = hit_rate,
+        .expert_bytes = 20e6, .expert_flop = 2e9, .rest_flop = 1e9, .flop_per_s = 1e12,
+        .drive_bytes_per_s = drive,
+    };
+    predict_chunk(&in, out);
+    return out->seconds;
+}
+
+static void test_chunk(void **state)
+{
+    (void)state;
+    struct predict_chunk_out p;
+    /* One token wants 4 of 16, two want 7, many want all; each is read once. */
+    near(chunk_seconds(1, 0, 1e9, &p), 1e-3 + 0.8 + 0.5 * 2e-3);
+    near(p.read_s, 10 * 4 * 20e6 / 1e9);
+    near(p.expert_s, 2e-3);
+    near(p.compute_s, 3e-3);
+    (void)chunk_seconds(2, 0, 1e9, &p);
+    near(p.read_s, 10 * 7 * 20e6 / 1e9);
+    (void)chunk_seconds(4096, 0, 1e9, &p);
+    near(p.read_s, 3.2);
+    (void)chunk_seconds(4096, 0.75, 1e9, &p);
+    near(p.read_s, 0.8);
+    near(chunk_seconds(1000, 1, 1e9, &p), 3); /* all in memory: the drive does not matter */
+    /* Longer chunks are faster a token, and never as fast as computing alone. */
+    for (uint64_t n = 1; n < 1 << 16; n *= 2) {
+        const double a = chunk_seconds(n, 0.2, 3e9, &p) / (double)n;
+        assert_true(chunk_seconds(2 * n, 0.2, 3e9, &p) / (double)(2 * n) < a && a > 3e-3);
     }
 }
 
@@ -179,9 +255,10 @@ static void test_use(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_places),  cmocka_unit_test(test_slots),
-        cmocka_unit_test(test_saturates), cmocka_unit_test(test_speed),
-        cmocka_unit_test(test_use),
+        cmocka_unit_test(test_places),     cmocka_unit_test(test_fewer_experts),
+        cmocka_unit_test(test_no_experts), cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_saturates),  cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_chunk),      cmocka_unit_test(test_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "sample/rng.h"
 #include "sample/sample.h"
+#include "sample/weight.h"
 
 /* Known answers published with the generator (Random123, kat_vectors, philox4x32 10 rounds). */
 static void test_philox_known_answers(void **state)
@@ -138,6 +139,54 @@ static void test_uncut_draws_walk_down_from_the_best(void **state)
     sampler_deinit(&s);
 }
 
+/* The weight of all, to 1e-6, also of logits that a mask has made -infinity. */
+static void test_weights(void **state)
+{
+    (void)state;
+    enum { N = 5000 };
+    static float v[N];
+    double want = 0;
+    for (size_t i = 0; i < N; i++) {
+        v[i] = i % 7 == 3 ? -INFINITY : (float)(40 * rng_uniform(5, 1, i) - 39);
+        v[i] = i == 17 ? 1.5F : v[i] < 1.5F ? v[i] : 1.5F;
+    }
+    for (size_t n = 18; n <= N; n += n < 200 ? 1 : 977) {
+        want = 0;
+        for (size_t i = 0; i < n; i++)
+            want += exp((double)v[i] - 1.5);
+        assert_true(fabs(weight_total(v, n, 1.5F) - want) <= 1e-6 * want);
+    }
+}
+
+/* Only what the mask has is drawn, and that as if the rest were not there. */
+static void test_mask(void **state)
+{
+    (void)state;
+    struct sampler s;
+    struct err e;
+    const uint32_t mask[1] = {1u << 2 | 1u << 4};
+    struct sample_params p = plain;
+    p.mask = mask;
+    p.mask_tokens = 5; /* of V: the last ones are out of the question */
+    assert_int_equal(sampler_init(&s, V, &e), 0);
+    for (int cut = 0; cut < 4; cut++) {
+        p.top_p = cut == 1 ? 0.9999 : 1;
+        p.top_k = cut == 2 ? 4 : 0;
+        p.temperature = cut == 3 ? 0 : 1;
+        int seen[V] = {0};
+        for (uint64_t at = 0; at < 2000; at++)
+            seen[sample_token(&s, &p, logits, NULL, 0, NULL, 0, at)]++;
+        assert_int_equal(seen[2] + seen[4], 2000);
+        const double want = exp((double)logits[2])
+                            / (exp((double)logits[2]) + exp((double)logits[4]));
+        if (cut == 3)
+            assert_int_equal(seen[logits[2] >= logits[4] ? 2 : 4], 2000);
+        else
+            assert_true(fabs(seen[2] / 2000.0 - want) < 0.05);
+    }
+    sampler_deinit(&s);
+}
+
 static void test_filters(void **state)
 {
     (void)state;
@@ -233,6 +282,8 @@ int main(void)
         cmocka_unit_test(test_greedy_takes_the_lower_of_equals),
         cmocka_unit_test(test_distribution),
         cmocka_unit_test(test_uncut_draws_walk_down_from_the_best),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_mask),
         cmocka_unit_test(test_filters),
         cmocka_unit_test(test_bias_and_penalties),
         cmocka_unit_test(test_bad_parameters),

@@ -20,6 +20,26 @@
 
 enum { DEPTH = 4, EXPERTS_MAX = 64 };
 
+/* Experts in the order in which the first of their reads began. */
+static struct {
+    uint32_t key[1 << 16];
+    size_t n;
+} begun;
+
+static void note_and_start(void *self, struct read *r)
+{
+    const uint32_t key = ((const struct slot *)r->whole->owner)->key;
+    if (begun.n == 0 || begun.key[begun.n - 1] != key)
+        begun.key[begun.n++ % COUNT_OF(begun.key)] = key;
+    late_engine.start(self, r);
+}
+
+static struct read *next_of_late(void *self, bool wait) { return late_engine.next(self, wait); }
+static void close_late(void *self) { late_engine.close(self); }
+
+static const struct read_engine noting = {
+    .name = "noting", .start = note_and_start, .next = next_of_late, .close = close_late};
+
 /* ---- a model and its store ---- */
 
 struct fixture {
@@ -38,16 +58,20 @@ static void open_changed(struct fixture *f, const char *path, uint64_t slots, ch
 {
     struct err e;
     struct reader *r;
+    struct slot_classes classes;
     const struct model_knobs knobs = {0};
     *f = (struct fixture){.late = {.rng = {slots}}};
     assert_int_equal(weights_open(&f->weights, path, &e), 0);
     assert_int_equal(model_init(&f->model, &f->weights, &knobs, CPU_BASELINE, &e), 0);
     if (change)
         change(experts(f));
-    assert_int_equal(reader_open_with(&r, DEPTH, &late_engine, &f->late, &e), 0);
+    assert_int_equal(reader_open_with(&r, DEPTH, &noting, &f->late, &e), 0);
+    assert_int_equal(windows_open_files(&f->weights, r, &e), 0);
     const uint64_t bytes = slots * slots_bytes(&f->weights, experts(f), 0);
-    assert_int_equal(store_open(&f->store, &f->weights, experts(f), 1, bytes, r, &e),
-                     0);
+    assert_int_equal(slot_classes_init(&classes, &f->weights, experts(f), &e), 0);
+    assert_int_equal(
+        store_open(&f->store, &f->weights, experts(f), &classes, 1, bytes, r, &e), 0);
+    slot_classes_deinit(&classes);
     assert_true(store_bytes(f->store) > 0);
 }
 
@@ -139,15 +163,17 @@ static void test_visits(void **state)
         }
 }
 
-/* Gates of every other layer have three times the rows, whatever those are. */
+/* Gates of every other layer, and of one expert of the first, have three times the rows, whatever
+ * those are. */
 static void enlarge(struct experts *x)
 {
     for (uint64_t l = 1; l + 1 < x->layers; l += 2)
         for (uint64_t i = 0; i < x->per_layer; i++)
             experts_slot(x, l, i)->gate.rows *= 3;
+    experts_slot(x, 0, 5)->gate.rows *= 3;
 }
 
-/* Layers whose experts take other room have slots of their own. */
+/* Layers whose experts take other room have slots of their own. The budget is in the larger. */
 static void test_layers_of_two_sizes(void **state)
 {
     (void)state;
@@ -156,12 +182,35 @@ static void test_layers_of_two_sizes(void **state)
         struct err e;
         uint32_t want[EXPERTS_MAX];
         open_changed(&f, models[2], slots, enlarge);
+        assert_true(slots == 1
+                    || store_bytes(f.store) <= slots * slots_bytes(&f.weights, experts(&f), 0));
         for (int i = 0; i < 60; i++) {
             const size_t n = random_wish(&f, want);
             assert_int_equal(visit(&f, (uint64_t)i % experts(&f)->layers, want, n, &e), n);
         }
         close_fixture(&f);
     }
+}
+
+/* With room for every expert of either size each is read once. */
+static void test_room_for_two_sizes(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct err e;
+    uint32_t want[EXPERTS_MAX];
+    struct store_counts c;
+    open_changed(&f, models[2], 1000, enlarge);
+    const size_t all = experts(&f)->per_layer;
+    for (uint32_t i = 0; i < all; i++)
+        want[i] = i;
+    for (int round = 0; round < 3; round++)
+        for (uint64_t l = 0; l < experts(&f)->layers; l++)
+            assert_int_equal(visit(&f, l, want, all, &e), all);
+    store_count(f.store, &c);
+    assert_int_equal(c.wanted, 3 * all * experts(&f)->layers);
+    assert_int_equal(c.hits, 2 * all * experts(&f)->layers);
+    close_fixture(&f);
 }
 
 static void test_hits(void **state)
@@ -232,6 +281,64 @@ static void test_bulk(void **state)
     close_fixture(&f);
 }
 
+/* A visit of most of a layer reads each expert that is missing once, in the order of the file. */
+static void test_bulk_order(void **state)
+{
+    (void)state;
+    for (uint64_t slots = 1; slots <= 80; slots += 13) {
+        struct fixture f;
+        struct err e;
+        uint32_t want[EXPERTS_MAX];
+        struct store_counts before, after;
+        open_fixture(&f, models[2], slots); /* of 128 */
+        const size_t all = experts(&f)->per_layer;
+        for (uint32_t i = 0; i < all; i++)
+            want[i] = i;
+        for (uint64_t v = 0; v < 3 * experts(&f)->layers; v++) {
+            store_count(f.store, &before);
+            begun.n = 0;
+            assert_int_equal(visit(&f, v % experts(&f)->layers, want, all, &e), all);
+            store_count(f.store, &after);
+            assert_int_equal(begun.n, all - (after.hits - before.hits));
+            for (size_t i = 1; i < begun.n; i++)
+                assert_true(begun.key[i - 1] < begun.key[i]);
+        }
+        close_fixture(&f);
+    }
+}
+
+/* What was there before is handed out a few at a time while others are read, and all is handed out
+ * in the end. */
+static void test_bulk_in_turn(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct err e;
+    uint32_t want[EXPERTS_MAX], place[EXPERTS_MAX];
+    const struct expert *lease[EXPERTS_MAX];
+    size_t n, given = 0;
+    open_fixture(&f, models[2], 12);
+    const size_t all = experts(&f)->per_layer;
+    for (uint32_t i = 0; i < all; i++)
+        want[i] = i;
+    for (int i = 0; i < 3; i++)
+        (void)visit(&f, 0, want, all, &e);
+    store_begin(f.store, 0, want, all);
+    assert_int_equal(store_next(f.store, false, place, lease, &n, &e), 0);
+    assert_in_range(n, 1, 2);
+    while (n > 0) {
+        for (size_t i = 0; i < n; i++) {
+            assert_true(i == 0 || place[i - 1] < place[i]);
+            store_release(f.store, lease[i]);
+        }
+        given += n;
+        assert_int_equal(store_next(f.store, true, place, lease, &n, &e), 0);
+    }
+    assert_int_equal(given, all);
+    store_end(f.store);
+    close_fixture(&f);
+}
+
 /* Failed once or twice: nobody notices. For ever: an error with names, and a slot that is free
  * again, so that the next visit is as good as ever. */
 static void test_failures(void **state)
@@ -280,9 +387,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_visits),
         cmocka_unit_test(test_layers_of_two_sizes),
+        cmocka_unit_test(test_room_for_two_sizes),
         cmocka_unit_test(test_hits),
         cmocka_unit_test(test_used_most),
         cmocka_unit_test(test_bulk),
+        cmocka_unit_test(test_bulk_order),
+        cmocka_unit_test(test_bulk_in_turn),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_measure),
     };

@@ -40,14 +40,18 @@ static void open_fixture(struct fixture *f, const char *path)
 {
     struct err e;
     struct reader *r;
+    struct slot_classes classes;
     const struct model_knobs knobs = {0};
     *f = (struct fixture){.late = {.rng = {7}}};
     assert_int_equal(weights_open(&f->weights, path, &e), 0);
     assert_int_equal(model_init(&f->model, &f->weights, &knobs, CPU_BASELINE, &e), 0);
     assert_int_equal(reader_open_with(&r, 4, &late_engine, &f->late, &e), 0);
     const struct experts *const x = &f->model.experts;
-    assert_int_equal(store_open(&f->store, &f->weights, x, 1,
+    assert_int_equal(windows_open_files(&f->weights, r, &e), 0);
+    assert_int_equal(slot_classes_init(&classes, &f->weights, x, &e), 0);
+    assert_int_equal(store_open(&f->store, &f->weights, x, &classes, 1,
                                 SLOTS * slots_bytes(&f->weights, x, 0), r, &e), 0);
+    slot_classes_deinit(&classes);
     assert_int_equal(sums_open(&f->sums, &f->weights, x, scratch, &e), 0);
 }
 

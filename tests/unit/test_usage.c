@@ -1,9 +1,8 @@
 /* test_usage.c - the history of use in its file: sums and their decay, several processes at once,
- * some of them killed, and files that are something else or broken.
+ * and files that are something else or broken.
  *
- * Run as `test_usage add FILE N` it adds the same use N times; 0 = until it is killed.
+ * Run as `test_usage add FILE N` it adds the same use N times.
  */
-#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,7 +14,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -23,13 +21,14 @@
 #include "base/io.h"
 #include "engine/usage.h"
 #include "util/files.h"
+#include "util/history.h"
 #include "util/rng.h"
 
 #if GLIM_WITH_SQLITE
 
 #include <sqlite3.h>
 
-enum { LAYERS = 3, EXPERTS = 40, KEYS = LAYERS * EXPERTS, TOKENS = 1000, WAIT_MS = 60000 };
+enum { LAYERS = 3, EXPERTS = 40, KEYS = LAYERS * EXPERTS, WAIT_MS = 60000 };
 
 static const char *program;
 
@@ -42,35 +41,14 @@ static struct usage_key key(const char *model, const char *workload)
 static int add(const char *path, const char *model, const char *workload, int wait_ms,
                struct err *e)
 {
-    uint32_t uses[KEYS];
     const struct usage_key k = key(model, workload);
-    for (uint32_t i = 0; i < KEYS; i++)
-        uses[i] = i;
-    return usage_add(path, &k, uses, TOKENS, wait_ms, e);
+    return history_add(path, &k, wait_ms, e);
 }
 
-/* What `times` additions of that leave of use i. */
-static double sum(uint32_t i, uint64_t times)
-{
-    const double kept = exp2(-(double)TOKENS / USAGE_HALF_LIFE_TOK);
-    return i * (1 - pow(kept, (double)times)) / (1 - kept);
-}
-
-/* How often it was added to; all sums must be those. */
 static uint64_t check(const char *path, const char *model, const char *workload)
 {
-    float uses[KEYS];
-    struct err e;
-    uint64_t tokens;
     const struct usage_key k = key(model, workload);
-    if (usage_read(path, &k, uses, &tokens, &e) != 0)
-        fail_msg("%s", e.text);
-    assert_int_equal(tokens % TOKENS, 0);
-    for (uint32_t i = 0; i < KEYS; i++)
-        if (fabs((double)uses[i] - sum(i, tokens / TOKENS)) > 1e-4 * (1 + (double)uses[i]))
-            fail_msg("use %u is %g, expected %g after %llu tokens", i, (double)uses[i],
-                     sum(i, tokens / TOKENS), (unsigned long long)tokens);
-    return tokens / TOKENS;
+    return history_check(path, &k);
 }
 
 static void test_sums(void **state)
@@ -142,28 +120,6 @@ static void test_two_processes(void **state)
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     }
     assert_int_equal(check(path, "a", "w"), 120);
-}
-
-static void test_killed(void **state)
-{
-    (void)state;
-    const char *const path = path_in(scratch, "killed.db");
-    struct rng r = {3};
-    uint64_t before = 0;
-    for (int round = 0; round < 80; round++) {
-        const struct timespec some = {.tv_nsec = (long)rng_below(&r, 40000000)};
-        const pid_t pid = start(path, "0");
-        int status;
-        (void)nanosleep(&some, NULL);
-        assert_int_equal(kill(pid, SIGKILL), 0);
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        assert_true(WIFSIGNALED(status));
-        const uint64_t times = check(path, "a", "w");
-        assert_true(times >= before);
-        before = times;
-    }
-    assert_true(before > 0);
-    print_message("%llu additions around 80 kills\n", (unsigned long long)before);
 }
 
 static void test_locked(void **state)
@@ -320,11 +276,11 @@ static void test_broken_files(void **state)
     free(good);
 }
 
-static int add_for_ever(const char *path, const char *times)
+static int add_often(const char *path, const char *times)
 {
     struct err e;
     const long n = strtol(times, NULL, 10);
-    for (long i = 0; n == 0 || i < n; i++)
+    for (long i = 0; i < n; i++)
         if (add(path, "a", "w", WAIT_MS, &e) != 0) {
             fprintf(stderr, "%s\n", e.text);
             return 1;
@@ -336,12 +292,12 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sums),          cmocka_unit_test(test_half_life),
-        cmocka_unit_test(test_two_processes), cmocka_unit_test(test_killed),
-        cmocka_unit_test(test_locked),        cmocka_unit_test(test_full),
-        cmocka_unit_test(test_other_files),   cmocka_unit_test(test_broken_files),
+        cmocka_unit_test(test_two_processes), cmocka_unit_test(test_locked),
+        cmocka_unit_test(test_full),          cmocka_unit_test(test_other_files),
+        cmocka_unit_test(test_broken_files),
     };
     if (argc == 4 && strcmp(argv[1], "add") == 0)
-        return add_for_ever(argv[2], argv[3]);
+        return add_often(argv[2], argv[3]);
     program = argv[0];
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -27,7 +27,7 @@ void golden_cache(struct golden *g, enum kv_type type, enum kv_type index_type)
     const struct kv_layout l = {c->layers + c->mtp_layers, c->kv_rank, c->rope_dim, c->index_dim,
                                 index, type, index_type};
     kv_deinit(&g->kv);
-    must(kv_init(&g->kv, &l, g->context, &e), &e);
+    must(kv_init(&g->kv, &l, g->context, NULL, &e), &e);
 }
 
 /* Model, threads, workspace. */

@@ -1,0 +1,337 @@
+/* Prefixes on disk through glim.h with the bundled model: a service that begins where another one
+ * has ended, with the same bits; a disk that is full; what does not fit. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+#include "glim.h"
+#include "util/files.h"
+#include "util/pages.h"
+
+#if GLIM_WITH_ZSTD && GLIM_WITH_SSL
+
+#define MODEL "models/glm-nano.gguf"
+
+enum { PROMPT = 700, ANSWER = 90, MORE = 30, PAGE = KV_PAGE_TOK };
+
+static glim_model *model;
+static int notices;
+
+static void on_notice(void *ctx, const char *text)
+{
+    (void)ctx;
+    notices++;
+    print_message("%s\n", text);
+}
+
+static void open_model(const char *isa)
+{
+    struct glim_error e;
+    struct glim_model_options o = GLIM_MODEL_OPTIONS_INIT;
+    o.isa = isa;
+    o.notice = on_notice;
+    if (glim_model_open(&model, MODEL, &o, &e) != 0)
+        fail_msg("%s", e.text);
+}
+
+static glim_service *begin(const char *folder, bool mtp, uint64_t cache_tok)
+{
+    glim_service *s;
+    struct glim_error e;
+    struct glim_service_options o = GLIM_SERVICE_OPTIONS_INIT;
+    o.context_tok = 2048;
+    o.cache_tok = cache_tok;
+    o.mtp = mtp;
+    o.kv_dir = folder;
+    if (glim_service_start(&s, model, &o, &e) != 0)
+        fail_msg("%s", e.text);
+    return s;
+}
+
+/* ---- one turn ---- */
+
+struct turn {
+    int32_t prompt[2048];
+    uint8_t sampled[2048];
+    size_t n;
+    int32_t answer[ANSWER];
+    size_t answers;
+    uint64_t cached;
+    float logprob[ANSWER];
+    size_t logprobs;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool done;
+};
+
+static int on_event(void *ctx, const struct glim_event *ev)
+{
+    struct turn *const t = ctx;
+    if (ev->kind == GLIM_EVENT_TOKEN && t->logprobs < ANSWER)
+        t->logprob[t->logprobs++] = ev->logprob;
+    return 0;
+}
+
+static void on_done(void *ctx, const struct glim_result *r)
+{
+    struct turn *const t = ctx;
+    (void)pthread_mutex_lock(&t->lock);
+    assert_int_equal(r->code, 0);
+    t->cached = r->cached_tok;
+    t->answers = r->tokens;
+    memcpy(t->answer, r->token, r->tokens * sizeof *r->token);
+    t->done = true;
+    (void)pthread_cond_signal(&t->wake);
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+static void answer(glim_service *s, struct turn *t)
+{
+    struct glim_request r = GLIM_REQUEST_INIT;
+    struct glim_error e;
+    t->done = false;
+    t->logprobs = 0;
+    (void)pthread_mutex_init(&t->lock, NULL);
+    (void)pthread_cond_init(&t->wake, NULL);
+    r.prompt = t->prompt;
+    r.prompts = t->n;
+    r.sampled = t->sampled;
+    r.generate.max_tokens = ANSWER;
+    r.generate.ignore_eos = true;
+    r.generate.sampling.temperature = 0.7;
+    r.logprobs = true;
+    r.on_event = on_event;
+    r.on_done = on_done;
+    r.ctx = t;
+    if (glim_service_submit(s, &r, NULL, &e) != 0)
+        fail_msg("%s", e.text);
+    (void)pthread_mutex_lock(&t->lock);
+    while (!t->done)
+        (void)pthread_cond_wait(&t->wake, &t->lock);
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+static void first_turn(struct turn *t)
+{
+    *t = (struct turn){.n = PROMPT};
+    for (int i = 0; i < PROMPT; i++)
+        t->prompt[i] = 300 + i * 37 % 500;
+}
+
+/* What an agent sends next: all there was, the answer as it was sampled, and something new. */
+static void second_turn(struct turn *t, const struct turn *first)
+{
+    *t = *first;
+    memcpy(t->prompt + t->n, first->answer, first->answers * sizeof *first->answer);
+    memset(t->sampled + t->n, 1, first->answers);
+    t->n += first->answers;
+    for (int i = 0; i < MORE; i++)
+        t->prompt[t->n++] = 400 + i;
+}
+
+static void same_answer(const struct turn *a, const struct turn *b)
+{
+    assert_int_equal(a->answers, b->answers);
+    assert_memory_equal(a->answer, b->answer, a->answers * sizeof *a->answer);
+    assert_int_equal(a->logprobs, b->logprobs);
+    assert_memory_equal(a->logprob, b->logprob, a->logprobs * sizeof *a->logprob);
+}
+
+static struct turn one, two, again;
+
+/* The answers of services that keep nothing. */
+static void plain(bool mtp)
+{
+    glim_service *s = begin(NULL, mtp, 0);
+    first_turn(&one);
+    answer(s, &one);
+    glim_service_stop(s);
+    s = begin(NULL, mtp, 0);
+    second_turn(&two, &one);
+    answer(s, &two);
+    assert_int_equal(two.cached, 0);
+    glim_service_stop(s);
+}
+
+static void after_a_restart(bool mtp)
+{
+    const char *const at = path_in(scratch, mtp ? "with" : "without");
+    struct glim_service_state c;
+    plain(mtp);
+    glim_service *s = begin(at, mtp, 0);
+    first_turn(&again);
+    answer(s, &again);
+    same_answer(&again, &one);
+    glim_service_stop(s);
+    /* all that is whole: with the MTP layer the last token's pair is not known */
+    const uint64_t whole = (one.n + one.answers - 1) / PAGE * PAGE;
+    assert_int_equal(files_in(at), whole / PAGE);
+    s = begin(at, mtp, 0);
+    second_turn(&again, &one);
+    answer(s, &again);
+    same_answer(&again, &two);
+    assert_int_equal(again.cached, whole);
+    glim_service_state(s, &c);
+    assert_int_equal(c.restored_tok, whole);
+    assert_int_equal(c.save_failed, 0);
+    second_turn(&again, &one);
+    answer(s, &again); /* now it is in memory */
+    same_answer(&again, &two);
+    assert_true(again.cached > whole);
+    glim_service_state(s, &c);
+    assert_int_equal(c.restored_tok, whole);
+    glim_service_stop(s);
+}
+
+static void test_second_turn(void **state)
+{
+    (void)state;
+    after_a_restart(false);
+}
+
+static void test_second_turn_with_drafts(void **state)
+{
+    (void)state;
+    after_a_restart(true);
+}
+
+/* A cache with room for one request: what others have pushed out of memory is on disk. */
+static void test_beyond_memory(void **state)
+{
+    (void)state;
+    const char *const at = path_in(scratch, "beyond");
+    static struct turn other;
+    plain(false);
+    glim_service *const s = begin(at, false, 1);
+    first_turn(&again);
+    answer(s, &again);
+    for (int i = 0; i < 4; i++) {
+        first_turn(&other);
+        for (size_t k = 0; k < other.n; k++)
+            other.prompt[k] += i + 1;
+        answer(s, &other);
+    }
+    second_turn(&again, &one);
+    answer(s, &again);
+    same_answer(&again, &two);
+    assert_true(again.cached >= PROMPT / PAGE * PAGE);
+    glim_service_stop(s);
+}
+
+/* Other bits would come of another level, of other formats, of another model. */
+static void test_other_bits(void **state)
+{
+    (void)state;
+    const char *const at = path_in(scratch, "other");
+    struct glim_service_state c;
+    first_turn(&one);
+    glim_service *s = begin(at, false, 0);
+    answer(s, &one);
+    glim_service_stop(s);
+    glim_model_close(model);
+    open_model("baseline");
+    s = begin(at, false, 0);
+    answer(s, &one);
+    assert_int_equal(one.cached, 0);
+    glim_service_stop(s);
+    glim_model_close(model);
+    open_model(NULL);
+    s = begin(at, true, 0);
+    answer(s, &one);
+    assert_int_equal(one.cached, 0);
+    glim_service_state(s, &c);
+    assert_int_equal(c.restored_tok, 0);
+    glim_service_stop(s);
+    s = begin(at, false, 0);
+    answer(s, &one);
+    assert_true(one.cached > 0);
+    glim_service_stop(s);
+}
+
+/* Nothing can be written: one notice, and answers as ever. */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    const char *const at = path_in(scratch, "full");
+    struct rlimit was, none;
+    struct glim_service_state c;
+    plain(false);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    none = was;
+    none.rlim_cur = 100;
+    notices = 0;
+    glim_service *const s = begin(at, false, 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    first_turn(&again);
+    answer(s, &again);
+    same_answer(&again, &one);
+    second_turn(&again, &one);
+    answer(s, &again);
+    same_answer(&again, &two);
+    assert_true(again.cached > 0);
+    glim_service_state(s, &c);
+    glim_service_stop(s);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    assert_int_equal(notices, 1);
+    assert_int_equal(c.saved_pages, 0);
+    assert_true(c.save_failed > 0);
+    assert_int_equal(files_in(at), 0);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    struct glim_service_options o = GLIM_SERVICE_OPTIONS_INIT;
+    struct glim_error e;
+    glim_service *s;
+    o.kv_dir = path_in(scratch, "no/such");
+    assert_int_equal(glim_service_start(&s, model, &o, &e), GLIM_EIO);
+    assert_non_null(strstr(e.text, "no/such"));
+    o.kv_dir = path_in(scratch, "small");
+    o.kv_dir_bytes = 10;
+    assert_int_equal(glim_service_start(&s, model, &o, &e), GLIM_EINVAL);
+}
+
+static int set_up(void **state)
+{
+    open_model(NULL);
+    return scratch_setup(state);
+}
+
+static int tear_down(void **state)
+{
+    glim_model_close(model);
+    return scratch_teardown(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_second_turn), cmocka_unit_test(test_second_turn_with_drafts),
+        cmocka_unit_test(test_beyond_memory), cmocka_unit_test(test_other_bits),
+        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
+
+#else
+
+static void test_without(void **state) { (void)state; }
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_without)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+#endif
