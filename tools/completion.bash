@@ -10,6 +10,9 @@ _glim_options() {
     case $1 in
     run) echo "$talk $opens $compute --mtp --tools --messages --raw --ids --print-ids --stop --ignore-eos --json" ;;
     chat) echo "$talk $opens $compute --mtp" ;;
+    serve) echo "$opens $compute --mtp --host --port --api-key --api-key-file --tls-cert --tls-key --allowed-host --cors-origin
+        --alias --any-model --parallel --queue --cache-tokens --kv-dir --kv-dir-size --prompt-share --limits --config --log" ;;
+    launch) echo "--url --api-key --api-key-file --alias --print --help -h" ;;
     show) echo "$opens --latent-eps --tensors --json" ;;
     plan) echo "$opens $cache --chunk --mtp --sessions --bandwidth --drive --use --hit-rate --json" ;;
     tokenize) echo "--model -m --special --json --quiet -q --help -h" ;;
@@ -27,7 +30,7 @@ _glim_options() {
 }
 
 _glim() {
-    local verbs="run chat show plan tokenize detokenize template logits ppl bench doctor verify mirror version help"
+    local verbs="run chat serve launch show plan tokenize detokenize template logits ppl bench doctor verify mirror version help"
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]}
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
@@ -39,10 +42,11 @@ _glim() {
     --use) mapfile -t COMPREPLY < <(compgen -W "measured uniform" -- "$word") ;;
     --kv) mapfile -t COMPREPLY < <(compgen -W "f16 bf16 f32 q8" -- "$word") ;;
     --kv-index) mapfile -t COMPREPLY < <(compgen -W "auto i8 f16" -- "$word") ;;
+    --log) mapfile -t COMPREPLY < <(compgen -W "off errors requests debug" -- "$word") ;;
     --isa) mapfile -t COMPREPLY < <(compgen -W "baseline neon avx2 avx512 amx" -- "$word") ;;
     --index-rope) mapfile -t COMPREPLY < <(compgen -W "config interleaved half" -- "$word") ;;
     --expand) mapfile -t COMPREPLY < <(compgen -W "auto off all" -- "$word") ;;
-    -m | --model | --tools | --messages | -o | --out | -f | --file | --save-logits | --against | --svg | --usage | --manifest | -w | --write)
+    -m | --model | --tools | --messages | -o | --out | -f | --file | --save-logits | --against | --svg | --usage | --manifest | -w | --write | --config | --api-key-file | --tls-cert | --tls-key)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         ;;
@@ -51,6 +55,8 @@ _glim() {
             mapfile -t COMPREPLY < <(compgen -W "$(_glim_options "$verb")" -- "$word")
         elif [[ $verb == help ]]; then
             mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$word")
+        elif [[ $verb == launch && $COMP_CWORD -eq 2 ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "claude codex opencode aider" -- "$word")
         elif [[ $before == --mtp && $verb != logits ]]; then
             mapfile -t COMPREPLY < <(compgen -W "auto off 1 2 3 4 5" -- "$word")
         elif [[ $before == --mirror || ($verb == mirror && $COMP_CWORD -gt 3) ]]; then

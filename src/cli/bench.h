@@ -21,7 +21,8 @@ struct bench_row {
     struct glim_stages stages; /* of all repetitions */
     uint64_t stage_tok;        /* tokens that they computed */
     struct glim_usage usage;   /* BENCH_DRAFTS: of the last repetition */
-    struct glim_streaming disk; /* wanted, hits, read_bytes, wait_ns: of all repetitions */
+    struct glim_streaming disk; /* wanted, hits, read_bytes, wait_ns, drive_bytes: of all
+                                 * repetitions */
     double drive_gb_s;          /* 0: nothing is streamed */
     /* the machine's limits for so many threads */
     double read_bandwidth_gb_s, peak_flop_s;
@@ -30,7 +31,10 @@ struct bench_row {
 struct bench {
     const struct opts *o;
     glim_model *model;                 /* of the last thread count */
-    glim_session *session, *drafting;  /* drafting: NULL = no drafts */
+    glim_session *session, *drafting;  /* without and with drafts; NULL = not there, or not now */
+    bool drafts;                       /* are timed */
+    bool in_turn;                      /* there is room for one session at a time */
+    uint64_t context;                  /* of each, tokens */
     uint64_t on_timeline;              /* tokens of `token` that both hold */
     double memory_gb_s;                /* read by its threads */
     int32_t *token;                    /* [longest timeline] random, the same for every test */

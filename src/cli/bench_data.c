@@ -33,7 +33,16 @@ static struct json_object *stages_json(const struct bench_row *r)
     return list;
 }
 
-static void add_disk(const struct bench_row *r, struct json_object *j)
+/* Of the model's own drive, and of each mirror. */
+static struct json_object *drives_json(const struct bench_row *r, size_t mirrors)
+{
+    struct json_object *const list = json_object_new_array();
+    for (size_t d = 0; d <= mirrors; d++)
+        json_object_array_add(list, json_object_new_uint64(r->disk.drive_bytes[d]));
+    return list;
+}
+
+static void add_disk(const struct bench *b, const struct bench_row *r, struct json_object *j)
 {
     const struct bench_disk d = bench_disk(r);
     json_add_real(j, "hit_rate", d.hit_rate);
@@ -42,6 +51,8 @@ static void add_disk(const struct bench_row *r, struct json_object *j)
     json_add_real(j, "disk_share", d.share);
     json_add_real(j, "exposed_wait_share", d.wait_share);
     json_add_real(j, "drive_gb_s", r->drive_gb_s > 0 ? r->drive_gb_s : (double)NAN);
+    if (b->o->mirror.n)
+        json_object_object_add(j, "drive_bytes", drives_json(r, b->o->mirror.n));
 }
 
 static struct json_object *row_json(const struct bench *b, const struct bench_row *r)
@@ -61,7 +72,7 @@ static struct json_object *row_json(const struct bench *b, const struct bench_ro
     json_add_real(j, "matrix_share", f.peak_share);
     json_add_real(j, "read_bandwidth_gb_s", r->read_bandwidth_gb_s);
     json_add_real(j, "matrix_peak_tflop_s", r->peak_flop_s / 1e12);
-    add_disk(r, j);
+    add_disk(b, r, j);
     json_object_object_add(j, "runs", runs_json(b, r));
     json_object_object_add(j, "stages", stages_json(r));
     if (r->kind == BENCH_DRAFTS) {
@@ -95,7 +106,7 @@ static void add_first_rows(const struct bench *b, struct json_object *j)
     json_add_real(j, "decode_bandwidth_share", d ? bench_figures(b, d).bandwidth_share : none);
     json_add_real(j, "read_bandwidth_gb_s", b->row[0].read_bandwidth_gb_s);
     json_add_real(j, "matrix_peak_tflop_s", b->row[0].peak_flop_s / 1e12);
-    add_disk(d ? d : &b->row[0], j);
+    add_disk(b, d ? d : &b->row[0], j);
     if (x)
         json_add_real(j, "drafting_tok_s", bench_figures(b, x).median);
 }

@@ -2,7 +2,8 @@
  *
  * The prompt is random tokens, so that experts are used as widely as a text could; generation draws
  * at temperature 1 and does not stop at the model's end of answer. Drafts, where --mtp allows them,
- * have a session of their own, so that neither pays for the other; the tokens are the same. Each
+ * have a session of their own, so that neither pays for the other; the tokens are the same. Where
+ * --ram has no room for two, each is made when its test comes and ended for the other. Each
  * round of generation draws others: what streams would find in memory what the last round has read.
  * Each test runs once before it is timed, which brings its weights into memory. The machine's
  * limits are measured with the same threads right after their tests, but its memory's before there
@@ -68,6 +69,8 @@ static void add_stages(struct bench *b, struct bench_row *r, uint64_t tokens)
     r->disk.hits += disk.hits - b->disk.hits;
     r->disk.read_bytes += disk.read_bytes - b->disk.read_bytes;
     r->disk.wait_ns += disk.wait_ns - b->disk.wait_ns;
+    for (size_t d = 0; d <= b->o->mirror.n; d++)
+        r->disk.drive_bytes[d] += disk.drive_bytes[d] - b->disk.drive_bytes[d];
 }
 
 static void start_clock(struct bench *b)
@@ -140,11 +143,34 @@ static int time_row(struct bench *b, struct bench_row *r, struct glim_error *e)
     return rc;
 }
 
+static int make_session(struct bench *b, bool drafts, struct glim_error *e)
+{
+    struct opts o = *b->o;
+    if (!drafts)
+        o.drafts = DRAFTS_OFF;
+    return model_session(&o, b->model, b->context, drafts ? &b->drafting : &b->session, e);
+}
+
+/* The session of that kind is there, behind `depth` tokens; the other one may be gone. */
+static int take_turn(struct bench *b, bool drafts, uint64_t depth, struct glim_error *e)
+{
+    glim_session **const mine = drafts ? &b->drafting : &b->session;
+    glim_session **const other = drafts ? &b->session : &b->drafting;
+    if (!b->in_turn || *mine)
+        return GLIM_OK;
+    glim_session_free(*other);
+    *other = NULL;
+    const int rc = make_session(b, drafts, e);
+    return rc == GLIM_OK ? append(*mine, b->token, depth, e) : rc;
+}
+
 static int add_row(struct bench *b, enum bench_kind kind, uint64_t tokens, uint64_t depth,
                    struct glim_error *e)
 {
     if (tokens == 0)
         return GLIM_OK;
+    if (take_turn(b, kind == BENCH_DRAFTS, depth, e) != GLIM_OK)
+        return e->code;
     struct bench_row *const r = &b->row[b->done++];
     *r = (struct bench_row){.kind = kind,
                             .threads = glim_model_info(b->model)->threads,
@@ -175,7 +201,7 @@ static int run_depth(struct bench *b, uint64_t depth, struct glim_error *e)
         rc = add_row(b, BENCH_PROMPT, o->prompt_tok.v[i], depth, e);
     for (size_t i = 0; rc == GLIM_OK && i < o->decode_tok.n; i++) {
         rc = add_row(b, BENCH_DECODE, o->decode_tok.v[i], depth, e);
-        if (rc == GLIM_OK && b->drafting)
+        if (rc == GLIM_OK && b->drafts)
             rc = add_row(b, BENCH_DRAFTS, o->decode_tok.v[i], depth, e);
     }
     return rc;
@@ -211,19 +237,23 @@ static int measure_memory(struct bench *b, struct glim_error *ge)
 static int open_model(struct bench *b, uint64_t threads, struct glim_error *e)
 {
     struct opts o = *b->o;
-    const uint64_t context =
-        most_of(&o.depth_tok) + max_u64(most_of(&o.prompt_tok), most_of(&o.decode_tok) + 1);
     close_model(b);
+    b->context =
+        most_of(&o.depth_tok) + max_u64(most_of(&o.prompt_tok), most_of(&o.decode_tok) + 1);
     o.threads = threads;
     int rc = model_open(&o, &b->model, e);
     if (rc == GLIM_OK)
         rc = measure_memory(b, e);
-    if (rc == GLIM_OK && model_drafts(&o, b->model) && most_of(&o.decode_tok))
-        rc = model_session(&o, b->model, context, &b->drafting, e);
-    o.drafts = DRAFTS_OFF;
+    struct glim_plan_request q;
+    model_plan_request(&o, b->context, &q);
+    b->drafts =
+        rc == GLIM_OK && most_of(&o.decode_tok) && model_drafts_fit(&o, b->model, &q);
+    if (b->drafts)
+        rc = make_session(b, true, e);
     if (rc == GLIM_OK)
-        rc = model_session(&o, b->model, context, &b->session, e);
-    return rc;
+        rc = make_session(b, false, e);
+    b->in_turn = b->drafting && rc == GLIM_ELIMIT;
+    return b->in_turn ? GLIM_OK : rc;
 }
 
 static int make_tokens(struct bench *b, struct glim_error *e)

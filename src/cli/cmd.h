@@ -6,6 +6,8 @@
 
 int cmd_run(const struct opts *o);
 int cmd_chat(const struct opts *o);
+int cmd_serve(const struct opts *o);
+int cmd_launch(const struct opts *o);
 int cmd_show(const struct opts *o);
 int cmd_plan(const struct opts *o);
 int cmd_tokenize(const struct opts *o);

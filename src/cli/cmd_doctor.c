@@ -57,6 +57,10 @@ static void examine_model(struct doctor *d, const struct opts *o)
     struct glim_plan_request q = GLIM_PLAN_REQUEST_INIT;
     q.mtp = glim_model_info(d->model)->mtp_layers > 0;
     d->planned = glim_model_plan(d->model, &q, &d->plan, &e) == GLIM_OK;
+    if (d->planned && !d->plan.runs && q.mtp) {
+        q.mtp = false; /* as --mtp auto does */
+        d->planned = glim_model_plan(d->model, &q, &d->plan, &e) == GLIM_OK;
+    }
     if (glim_model_tokenizer(d->model, &t, &e) == GLIM_OK)
         d->chat_template = glim_template_name(t);
     else

@@ -69,6 +69,16 @@ static void plan_advice(const struct glim_plan_advice *a)
         out_text("would do: --mtp off\n");
 }
 
+static void plan_chunk(const struct glim_plan *p)
+{
+    char n[HUMAN_LEN], read[HUMAN_LEN], compute[HUMAN_LEN];
+    out_text("prompts             in chunks of %s tokens", human_count(n, p->chunk_tok));
+    if (!p->fits)
+        out_text(": %s s to read the experts of one, about %s s to compute",
+                 rate_text(read, p->chunk_read_s), rate_text(compute, p->chunk_compute_s));
+    out_text("\n");
+}
+
 static void plan_text(const glim_model *m, const struct glim_plan *p, const char *use)
 {
     char a[HUMAN_LEN], b[HUMAN_LEN], c[HUMAN_LEN];
@@ -87,8 +97,10 @@ static void plan_text(const glim_model *m, const struct glim_plan *p, const char
     plan_items(p);
     out_text("\ncache               %s bytes a token, %s in all\n",
              human_count(a, p->cache_bytes_per_token), human_bytes(b, p->cache_bytes));
-    if (p->runs)
+    if (p->runs) {
         plan_speed(p, use);
+        plan_chunk(p);
+    }
 }
 
 static struct json_object *items_json(const struct glim_plan *p)
@@ -131,6 +143,9 @@ static void add_speed(struct json_object *j, const struct glim_plan *p, const ch
     json_add_real(j, "tok_s_ram", p->tok_s_ram);
     json_add_real(j, "tok_s_disk", p->tok_s_disk);
     json_add_real(j, "tok_s", p->tok_s);
+    json_add_u64(j, "chunk_tokens", p->chunk_tok);
+    json_add_real(j, "chunk_read_s", p->chunk_read_s);
+    json_add_real(j, "chunk_compute_s", p->chunk_compute_s);
 }
 
 static void plan_json(const struct glim_plan *p, const char *use)
@@ -160,20 +175,16 @@ int cmd_plan(const struct opts *o)
     glim_model *m;
     struct glim_error e;
     struct glim_plan p;
-    struct glim_plan_request q = GLIM_PLAN_REQUEST_INIT;
-    q.ram_bytes = o->ram_bytes;
-    q.context_tok = o->ctx;
+    struct glim_plan_request q;
+    model_plan_request(o, 0, &q);
     q.sessions = o->sessions;
-    q.kv = (enum glim_kv)o->kv;
-    q.kv_index = (enum glim_kv_index)o->kv_index;
     q.ram_gb_s = isnan(o->ram_gb_s) ? 0 : o->ram_gb_s;
     q.drive = model_drive(o);
     q.use = (enum glim_use)o->use;
     q.hit_rate = isnan(o->hit_rate) ? 0 : fmax(o->hit_rate, 1e-9);
-    q.chunk_tok = o->chunk;
     if (model_open(o, &m, &e) != GLIM_OK)
         return fail_glim(&e);
-    q.mtp = model_drafts(o, m);
+    q.mtp = model_drafts_fit(o, m, &q);
     const int rc = glim_model_plan(m, &q, &p, &e);
     const char *const use = !isnan(o->hit_rate)           ? "given"
                             : p.use == GLIM_USE_UNIFORM ? "uniform"

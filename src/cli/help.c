@@ -31,6 +31,26 @@ static const struct verb_info verbs[VERB_COUNT] = {
                    "  glim chat -m GLM-5.2-Q4_K_M-00001-of-00010.gguf --ctx 32768 --effort high\n"
                    "  printf 'Hello!\\nAnd again?\\n' | glim chat --no-think\n",
                    0},
+    [VERB_SERVE] =
+        {"serve", "", "the model behind OpenAI's and Anthropic's APIs",
+         "Listens on this machine, port 4546, and answers chat completions, completions, model "
+         "lists, tokenization and more (docs/server.md), streamed or whole, for several clients at "
+         "a time. SIGTERM and Ctrl-C let answers in progress finish; the second one stops at "
+         "once. --config reads options from a file: a line api-key = SECRET is --api-key SECRET.",
+         "  glim serve\n"
+         "  glim serve -m /models/GLM-5.2 --ctx 65536 --alias glm-5.2\n"
+         "  glim serve --kv-dir ~/.cache/glim-kv --kv-dir-size 50G\n"
+         "  glim serve --host 0.0.0.0 --api-key-file /etc/glim/keys\n",
+         0},
+    [VERB_LAUNCH] =
+        {"launch", "CLIENT [-- ARGUMENT...]", "a coding agent on this model",
+         "Starts claude, codex, opencode or aider with the environment that points it at a running "
+         "glim serve. What stands behind -- is handed to the client.",
+         "  glim launch claude\n"
+         "  glim launch codex -- exec \"Explain this repository.\"\n"
+         "  glim launch aider --url http://gpu-box:4546 --api-key-file key\n"
+         "  eval \"$(glim launch claude --print)\"\n",
+         4096},
     [VERB_SHOW] =
         {"show", "", "what a model file holds",
          "Configuration, parameters by group (total, active for one token, always on), types, "

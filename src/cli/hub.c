@@ -1,8 +1,8 @@
 /* hub.c - the list of a repository's files and sums from a Hugging Face hub, over HTTPS.
  *
- * The only part of glim that talks to a network, and only for --hub. The server is trusted to say
- * what the sums are and with nothing else: answers have limits of size and time, redirects stay
- * with HTTPS, further pages with the server, and names inside the repository (known.h).
+ * Asks a network only for --hub. The server is trusted to say what the sums are and with nothing
+ * else: answers have limits of size and time, redirects stay with HTTPS, further pages with the
+ * server, and names inside the repository (known.h).
  */
 #include "cli/verify.h"
 

@@ -71,7 +71,7 @@ static const char *usage_file(const struct opts *o, char path[USER_PATH_MAX])
 {
     if (o->usage)
         return strcmp(o->usage, "off") == 0 ? NULL : o->usage;
-    const bool answers = o->verb == VERB_RUN || o->verb == VERB_CHAT;
+    const bool answers = o->verb == VERB_RUN || o->verb == VERB_CHAT || o->verb == VERB_SERVE;
     return answers && user_path(USER_STATE, "usage.db", path) ? path : NULL;
 }
 
@@ -138,10 +138,32 @@ int model_tokenizer(const struct opts *o, glim_tokenizer **out, struct glim_erro
     return rc == GLIM_OK ? glim_tokenizer_open(out, path, e) : rc;
 }
 
+void model_plan_request(const struct opts *o, uint64_t context_tok, struct glim_plan_request *out)
+{
+    *out = (struct glim_plan_request)GLIM_PLAN_REQUEST_INIT;
+    out->ram_bytes = o->ram_bytes;
+    out->context_tok = o->ctx ? o->ctx : context_tok;
+    out->chunk_tok = o->chunk;
+    out->kv = (enum glim_kv)o->kv;
+    out->kv_index = (enum glim_kv_index)o->kv_index;
+}
+
 bool model_drafts(const struct opts *o, const glim_model *m)
 {
     return o->drafts >= DRAFTS_ONE
            || (o->drafts == DRAFTS_AUTO && glim_model_info(m)->mtp_layers > 0);
+}
+
+bool model_drafts_fit(const struct opts *o, const glim_model *m,
+                      const struct glim_plan_request *session)
+{
+    struct glim_plan_request q = *session;
+    struct glim_plan p;
+    struct glim_error e;
+    q.mtp = model_drafts(o, m);
+    if (!q.mtp || o->drafts != DRAFTS_AUTO)
+        return q.mtp;
+    return glim_model_plan(m, &q, &p, &e) != GLIM_OK || p.runs;
 }
 
 int model_draft_count(const struct opts *o)
@@ -155,11 +177,13 @@ int model_session(const struct opts *o, glim_model *m, uint64_t context_tok, gli
                   struct glim_error *e)
 {
     struct glim_session_options so = GLIM_SESSION_OPTIONS_INIT;
-    so.context_tok = o->ctx ? o->ctx : context_tok;
-    so.chunk_tok = o->chunk;
-    so.kv = (enum glim_kv)o->kv;
-    so.kv_index = (enum glim_kv_index)o->kv_index;
-    so.mtp = o->mtp || model_drafts(o, m);
+    struct glim_plan_request q;
+    model_plan_request(o, context_tok, &q);
+    so.context_tok = q.context_tok;
+    so.chunk_tok = q.chunk_tok;
+    so.kv = q.kv;
+    so.kv_index = q.kv_index;
+    so.mtp = o->mtp || model_drafts_fit(o, m, &q);
     return glim_session_new(out, m, &so, e);
 }
 

@@ -20,12 +20,18 @@ int model_open(const struct opts *o, glim_model **out, struct glim_error *e);
 int model_tokenizer(const struct opts *o, glim_tokenizer **out, struct glim_error *e);
 
 /* context_tok: room for this many tokens, 0 = the library's default; --ctx wins. With mtp if
- * logits --mtp wants it, or model_drafts. */
+ * logits --mtp wants it, or model_drafts_fit. */
 int model_session(const struct opts *o, glim_model *m, uint64_t context_tok, glim_session **out,
                   struct glim_error *e);
 
-/* Is a session to be made with mtp: --mtp says a number, or auto and the model has such a layer. */
+/* The session that the options speak of, without mtp. */
+void model_plan_request(const struct opts *o, uint64_t context_tok, struct glim_plan_request *out);
+
+/* Does --mtp want a session with mtp: a number, or auto and the model has such a layer. */
 bool model_drafts(const struct opts *o, const glim_model *m);
+/* The same of this session: auto does without where the memory is not enough. */
+bool model_drafts_fit(const struct opts *o, const glim_model *m,
+                      const struct glim_plan_request *session);
 /* --mtp as glim_generate takes it. */
 int model_draft_count(const struct opts *o);
 

@@ -13,6 +13,7 @@
 
 static int (*const command[VERB_COUNT])(const struct opts *o) = {
     [VERB_RUN] = cmd_run,           [VERB_CHAT] = cmd_chat,
+    [VERB_SERVE] = cmd_serve,       [VERB_LAUNCH] = cmd_launch,
     [VERB_SHOW] = cmd_show,         [VERB_PLAN] = cmd_plan,
     [VERB_TOKENIZE] = cmd_tokenize, [VERB_DETOKENIZE] = cmd_detokenize,
     [VERB_TEMPLATE] = cmd_template, [VERB_LOGITS] = cmd_logits,

@@ -7,13 +7,14 @@
 
 #include "base/cpu.h"
 #include "base/util.h"
+#include "cli/optfile.h"
 
 #define V(x) (1u << VERB_##x)
 
 enum {
     TALK = V(RUN) | V(CHAT),
-    DRAFTS = TALK | V(BENCH),
-    COMPUTE = TALK | V(LOGITS) | V(PPL) | V(BENCH),
+    DRAFTS = TALK | V(BENCH) | V(SERVE),
+    COMPUTE = TALK | V(LOGITS) | V(PPL) | V(BENCH) | V(SERVE),
     OPENS = COMPUTE | V(SHOW) | V(PLAN) | V(DOCTOR),
     NAMES_MODEL = OPENS | V(TOKENIZE) | V(DETOKENIZE) | V(TEMPLATE) | V(VERIFY),
     ALL_VERBS = (1u << VERB_COUNT) - 1,
@@ -101,6 +102,60 @@ static const struct opt table[] = {
     {"fresh", 0, OPT_FLAG, GROUP_VERB, V(VERIFY), NULL, 0, 0, AT(fresh),
      "read all files, those too that an earlier run has read and that are unchanged"},
 
+    {"host", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "ADDRESS", 0, 0, AT(host),
+     "address to listen on; one that others reach needs a key [127.0.0.1]"},
+    {"port", 0, OPT_INT, GROUP_VERB, V(SERVE), "N", 0, 65535, AT(port),
+     "port to listen on; 0 = any that is free [4546]"},
+    {"api-key", 0, OPT_TEXTS, GROUP_VERB, V(SERVE), "KEY", 0, 0, AT(api_key),
+     "who asks must send this key; other users of this machine see it in the process list: better "
+     "--api-key-file or --config; may be given several times [no key]"},
+    {"api-key-file", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "FILE", 0, 0, AT(api_key_file),
+     "keys, one a line"},
+    {"tls-cert", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "FILE", 0, 0, AT(tls_cert),
+     "certificate chain (PEM) to speak HTTPS with"},
+    {"tls-key", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "FILE", 0, 0, AT(tls_key),
+     "its private key (PEM)"},
+    {"allowed-host", 0, OPT_TEXTS, GROUP_VERB, V(SERVE), "NAME", 0, 0, AT(allowed_host),
+     "another name of this server, for the Host header; may be given several times [localhost and "
+     "the loopback addresses; any where the server listens for others]"},
+    {"cors-origin", 0, OPT_TEXTS, GROUP_VERB, V(SERVE), "ORIGIN", 0, 0, AT(cors_origin),
+     "web pages that may ask, as https://chat.example; * = all; may be given several times [none]"},
+    {"alias", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "NAME", 0, 0, AT(alias),
+     "what the model is called [its own name]"},
+    {"any-model", 0, OPT_FLAG, GROUP_VERB, V(SERVE), NULL, 0, 0, AT(any_model),
+     "answer whatever model a request names"},
+    {"parallel", 0, OPT_INT, GROUP_VERB, V(SERVE), "N", 1, 64, AT(parallel),
+     "requests to work on at a time [32]"},
+    {"queue", 0, OPT_INT, GROUP_VERB, V(SERVE), "N", 1, 65536, AT(queue),
+     "requests that may wait; more are refused [256]"},
+    {"cache-tokens", 0, OPT_INT, GROUP_VERB, V(SERVE), "N", 1, MANY, AT(cache_tok),
+     "room for tokens of running requests and kept prompts together [2 x --ctx]"},
+    {"limits", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "NAME=N,...", 0, 0, AT(limits),
+     "of HTTP: body, bodies, output (bytes); connections, per-source (0 = none); header, upload, "
+     "idle, stall (seconds) [see docs/server.md]"},
+    {"prompt-share", 0, OPT_REAL, GROUP_VERB, V(SERVE), "X", 0.01, 1, AT(prompt_share),
+     "share of the time for prompts while others get their answers [0.5]"},
+    {"kv-dir", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "DIR", 0, 0, AT(kv_dir),
+     "keep prompts here too, for after a restart; a folder of your own, made if need be [memory "
+     "only]"},
+    {"kv-dir-size", 0, OPT_SIZE, GROUP_VERB, V(SERVE), "SIZE", 1, 1e18, AT(kv_dir_bytes),
+     "room for them, as 50G; those not used for the longest time go [20 GB]"},
+    {"config", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "FILE", 0, 0, AT(config),
+     "options from a file, name = value; the command line counts more"},
+    {"log", 0, OPT_CHOICE, GROUP_VERB, V(SERVE), "off|errors|requests|debug", 0, 0, AT(log),
+     "what to say on standard error [errors]"},
+
+    {"url", 0, OPT_TEXT, GROUP_VERB, V(LAUNCH), "URL", 0, 0, AT(url),
+     "where glim serve listens [http://127.0.0.1:4546]"},
+    {"api-key", 0, OPT_TEXTS, GROUP_VERB, V(LAUNCH), "KEY", 0, 0, AT(api_key),
+     "the server's key; other users of this machine see it in the process list [none]"},
+    {"api-key-file", 0, OPT_TEXT, GROUP_VERB, V(LAUNCH), "FILE", 0, 0, AT(api_key_file),
+     "its first line is the key"},
+    {"alias", 0, OPT_TEXT, GROUP_VERB, V(LAUNCH), "NAME", 0, 0, AT(alias),
+     "what the server calls its model [the server is asked]"},
+    {"print", 0, OPT_FLAG, GROUP_VERB, V(LAUNCH), NULL, 0, 0, AT(print),
+     "print the environment, as a shell takes it, and start nothing"},
+
     /* sampling */
     {"max-tokens", 'n', OPT_INT, GROUP_SAMPLING, TALK, "N", 1, MANY, AT(max_tokens),
      "stop after N tokens [when the answer ends or the context is full]"},
@@ -134,7 +189,9 @@ static const struct opt table[] = {
      "files to read at a time [one a processor, at most 16]"},
     {"threads", 't', OPT_LIST, GROUP_MODEL, V(BENCH), "N,...", 1, 4096, AT(thread_list),
      "compute threads [one a processor]"},
-    {"ctx", 'c', OPT_INT, GROUP_MODEL, COMPUTE | V(PLAN), "N", 1, MANY, AT(ctx),
+    {"ctx", 'c', OPT_INT, GROUP_MODEL, V(SERVE), "N", 1, MANY, AT(ctx),
+     "most tokens of one request, answer included [32768, or the model's]"},
+    {"ctx", 'c', OPT_INT, GROUP_MODEL, (COMPUTE & ~V(SERVE)) | V(PLAN), "N", 1, MANY, AT(ctx),
      "room for this many tokens; ppl: the length of a window [8192; ppl 512; logits, bench: what "
      "is needed]"},
     {"ram", 0, OPT_SIZE, GROUP_MODEL, COMPUTE | V(PLAN), "SIZE", 1, 1e18, AT(ram_bytes),
@@ -159,7 +216,8 @@ static const struct opt table[] = {
      "tokens that the draft layer guesses ahead: as many as pay, none, or always so many; the "
      "answer is the same [auto]"},
     {"chunk", 0, OPT_INT, GROUP_MODEL, COMPUTE | V(PLAN), "N", 1, 65536, AT(chunk),
-     "prompt tokens computed in one step [512]"},
+     "prompt tokens computed in one step, up to 4096 [512; where experts are streamed, what the "
+     "drive and the threads are best with]"},
     {"no-pin", 0, OPT_FLAG, GROUP_ADVANCED, OPENS, NULL, 0, 0, AT(unpinned),
      "let the system move the threads between processors"},
     {"isa", 0, OPT_TEXT, GROUP_ADVANCED, OPENS, "LEVEL", 0, 0, AT(isa),
@@ -524,11 +582,39 @@ static int parse_words(struct words *w, struct opts *o, struct err *e)
     return GLIM_OK;
 }
 
+static bool is_word(const char *value, const char *const word[], size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(value, word[i]) == 0)
+            return true;
+    return false;
+}
+
+int opts_set(struct opts *o, const char *name, const char *value, struct err *e)
+{
+    static const char *const yes[] = {"", "true", "yes", "on", "1"};
+    static const char *const no[] = {"false", "no", "off", "0"};
+    const struct opt *const p = find_long(o->verb, name, strlen(name));
+    if (!p || p->offset == AT(config) || p->offset == AT(help))
+        return err_set(e, GLIM_EINVAL, "\"%.40s\" is no option of glim %s", name,
+                       verb_info(o->verb)->name);
+    if (p->kind != OPT_FLAG)
+        return value ? set_value(o, p, value, e)
+                     : err_set(e, GLIM_EINVAL, "--%s needs a value: %s", p->name, p->arg);
+    if (value && is_word(value, no, COUNT_OF(no)))
+        return GLIM_OK;
+    if (value && !is_word(value, yes, COUNT_OF(yes)))
+        return bad_value(p, value, "true or false", e);
+    return set_value(o, p, NULL, e);
+}
+
 static void set_defaults(struct opts *o, enum verb v)
 {
     *o = (struct opts){
         .verb = v,
         .top_k = OPT_UNSET,
+        .port = OPT_UNSET,
+        .log = 1,
         .drafts = (DRAFTS | V(PLAN)) >> v & 1 ? DRAFTS_AUTO : DRAFTS_OFF,
         .sessions = 1,
         .prompt_tok = {1, {512}},
@@ -544,7 +630,16 @@ int opts_parse(struct opts *o, enum verb v, int argc, const char **argv, struct 
 {
     set_defaults(o, v);
     struct words w = {.argc = argc, .argv = argv};
-    const int rc = parse_words(&w, o, e);
+    int rc = parse_words(&w, o, e);
+    if (rc == GLIM_OK && o->config && !o->help && w.kept == 0) {
+        /* What the file says first, then the command line over it. */
+        const char *const path = o->config;
+        w = (struct words){.argc = argc, .argv = argv};
+        set_defaults(o, v);
+        rc = optfile_read(o, path, e);
+        if (rc == GLIM_OK)
+            rc = parse_words(&w, o, e);
+    }
     if (rc != GLIM_OK || o->help)
         return rc;
     o->arg = argv;

@@ -18,6 +18,8 @@
 enum verb {
     VERB_RUN,
     VERB_CHAT,
+    VERB_SERVE,
+    VERB_LAUNCH,
     VERB_SHOW,
     VERB_PLAN,
     VERB_TOKENIZE,
@@ -111,6 +113,16 @@ struct opts {
     const char *svg;
     const char *manifest, *hub, *endpoint, *write;
     bool fresh;
+    /* serve */
+    const char *host, *api_key_file, *tls_cert, *tls_key, *alias, *config, *kv_dir, *limits;
+    struct opt_texts api_key, allowed_host, cors_origin;
+    uint64_t port, parallel, queue, cache_tok, kv_dir_bytes;
+    double prompt_share;
+    bool any_model;
+    int log;
+    /* launch */
+    const char *url;
+    bool print;
     /* what follows the options; borrowed from argv */
     const char *const *arg;
     int args;
@@ -119,6 +131,10 @@ struct opts {
 /* argv: what follows the verb; reordered so that plain arguments stand together. GLIM_EINVAL with
  * one line. */
 int opts_parse(struct opts *o, enum verb v, int argc, const char **argv, struct err *e);
+
+/* One option as a file says it: value NULL or "" for a flag, or "true", "false" and the like. A
+ * text is borrowed. */
+int opts_set(struct opts *o, const char *name, const char *value, struct err *e);
 
 /* `glim help VERB` and `glim help` on standard output. */
 void help_verb(enum verb v);

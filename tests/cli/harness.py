@@ -12,7 +12,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 GLIM = os.path.abspath(os.environ.get("GLIM", os.path.join(ROOT, "build", "glim")))
 MODEL = os.environ.get("GLIM_TEST_MODEL")  # of the tests, not of the program
-VERBS = "run chat show plan tokenize detokenize template logits ppl bench doctor verify mirror version help".split()
+VERBS = "run chat serve show plan tokenize detokenize template logits ppl bench doctor verify mirror launch version help".split()
 TESTS = []
 TMP = tempfile.mkdtemp(prefix="glim-cli-")
 os.environ["XDG_STATE_HOME"] = os.path.join(TMP, "state")
@@ -37,7 +37,7 @@ class Result:
 
 def with_model(args):
     """-m behind the verb, when the tests run on another model than the bundled one."""
-    if MODEL and args and args[0] in VERBS[:-3] and "-m" not in args:
+    if MODEL and args and args[0] in VERBS[:-4] and "-m" not in args:
         return [args[0], "-m", MODEL, *args[1:]]
     return list(args)
 

@@ -147,6 +147,12 @@ def test_mirrors_give_the_same_bits():
     ram, alone = least(NANO)
     r = ok(glim(*LOGITS, "-m", NANO, "--ram", ram, "--mirror", b, "--mirror", c))
     assert r.raw == alone and r.err == "", r.err
+    bench = ["bench", "-p", "0", "-n", "16", "-r", "2", "--mtp", "off", "-c", "64", "-m", NANO, "--json"]
+    j = document(ok(glim(*bench, "--ram", ram, "--mirror", b, "--mirror", c)))
+    read = j["drive_bytes"]
+    assert len(read) == 3 and all(n > 0 for n in read) and j["rows"][0]["drive_bytes"] == read, read
+    # Shares of slots' reads, prompts' single token aside: two rounds of 16 tokens.
+    assert 0.9 < sum(read) / (j["disk_bytes_per_token"] * 32) < 1.1, j
     r = ok(glim(*LOGITS, "-m", NANO, "--mirror", b))
     assert r.raw == alone and r.err == "glim: mirrors are not used: all of the model fits into memory\n", r.err
     flip(os.path.join(c, "glm-nano.gguf"), 99)

@@ -128,7 +128,7 @@ def test_plan_with_little_memory():
 def test_plan_and_refusal():
     """One answer: the least budget of plan is the one that a session is refused below; what would do does."""
     ids = ["--ids", "1,2,3", "-c", "512", "--last", "--mtp", "-o", path("plan.logits")]
-    need = document(ok(glim("plan", "--json", "--ram", "1M", "--ctx", "512")))["least_ram_bytes"]
+    need = document(ok(glim("plan", "--json", "--ram", "1M", "--ctx", "512", "--mtp", "1")))["least_ram_bytes"]
     ok(glim("logits", *ids, "--ram", str(need)))
     r = refused(glim("logits", *ids, "--ram", str(need - 1)))
     assert f"({need} bytes)" in r.err and "no drafts would do" in r.err, r.err
@@ -137,6 +137,25 @@ def test_plan_and_refusal():
     assert re.search(r"^would do: --ctx \d+$", r.out, re.M) and "would do: --kv q8" in r.out, r.out
     context = re.search(r"--ctx (\d+)", r.out)[1]
     assert "runs:" in ok(glim("plan", "--ram", str(least - (2 << 20)), "--ctx", context)).out
+
+
+@test
+def test_drafts_that_do_not_fit():
+    """--mtp auto: without the draft layer where only that is too much for the memory."""
+    if document(ok(glim("show", "--json")))["mtp_layers"] == 0:
+        return
+    small = ["--ctx", "256", "-t", "1"]
+    drafts, none, auto = (document(ok(glim("plan", "--json", "--ram", "1M", *small, "--mtp", how)))["least_ram_bytes"]
+                          for how in ("1", "off", "auto"))
+    assert none == auto < drafts, (none, auto, drafts)
+    run = ["run", "--ids", "5,6,7", "--print-ids", "--ignore-eos", "-n", "10", "--temp", "0", "--usage", "off", *small]
+    assert "no drafts would do" in refused(glim(*run, "--mtp", "1", "--ram", str(drafts - 1))).err
+    assert json.loads(ok(glim(*run, "--ram", str(none))).out) == \
+        json.loads(ok(glim(*run, "--mtp", "1", "--ram", str(drafts))).out)
+    refused(glim(*run, "--ram", str(none - 1)))
+    bench = ["bench", "-p", "0", "-n", "4", "-r", "1", "--json", *small]
+    rows = document(ok(glim(*bench, "--ram", str(drafts - 1))))["rows"]
+    assert [r["test"] for r in rows] == ["tg4"], rows
 
 
 @test
@@ -545,6 +564,12 @@ def test_bench_with_drafts():
     assert row["test"] == "tg6 +mtp" and row["tok_s"] == j["drafting_tok_s"] > 0 and len(row["runs"]) == 1
     assert 1 <= row["verifications"] <= 6 and 0 <= row["accepted_per_verification"] <= 2
     assert "drafts accepted in each" in ok(glim(*bench)).out
+    # The least memory has room for one session: they take turns, at every depth.
+    plan = document(ok(glim("plan", "--json", "--ram", "1M", "-c", "64", "--mtp", "2")))
+    j = document(ok(glim(*bench, "-d", "9,4", "-c", "64", "--mtp", "2", "--ram", str(plan["least_ram_bytes"]), "--json")))
+    assert [r["test"] for r in j["rows"]] == [f"{t} @ d{d}" for d in (9, 4) for t in ("pp8", "tg6", "tg6 +mtp")], j
+    assert all(r["hit_rate"] is not None and r["tok_s"] > 0 for r in j["rows"]), j
+    assert "drive_bytes" not in j
 
 
 @test

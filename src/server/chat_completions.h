@@ -1,0 +1,16 @@
+/* chat_completions.h - POST /v1/chat/completions: reading in chat_request.c, writing in
+ * chat_completions.c. */
+#ifndef GLIM_SERVER_CHAT_COMPLETIONS_H
+#define GLIM_SERVER_CHAT_COMPLETIONS_H
+
+#include "server/generation.h"
+
+struct chat {
+    struct json_object *request; /* what the template was given */
+    bool include_usage;
+    unsigned pings;
+};
+
+int chat_read(struct generation *g, struct fault *f);
+
+#endif

@@ -1,0 +1,265 @@
+/* chat_request.c - reading a request of POST /v1/chat/completions. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "server/chat_completions.h"
+#include "server/constrain.h"
+#include "server/openai.h"
+#include "server/prompt.h"
+
+enum { TOOLS_MAX = 256 };
+
+/* ---- tools ---- */
+
+static int check_tools(const struct fields *s, struct json_object *tools)
+{
+    const size_t n = json_object_array_length(tools);
+    if (n > TOOLS_MAX)
+        return field_fault(s, "tools", "%zu, expected at most %d", n, TOOLS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        char at[64];
+        (void)snprintf(at, sizeof at, "tools[%zu]", i);
+        struct json_object *const tool = json_object_array_get_idx(tools, i);
+        struct json_object *fn = NULL;
+        const char *name = NULL;
+        bool strict = false;
+        const struct fields of = {tool, at, s->f};
+        if (!json_object_is_type(tool, json_type_object))
+            return field_fault(s, at, "%s, expected an object", json_type_text(tool));
+        if (!json_is(json_object_object_get(tool, "type"), "function"))
+            return field_fault(&of, "type", "expected \"function\"");
+        if (field_object(&of, "function", &fn) != 0)
+            return -1;
+        const struct fields inner = {fn, at, s->f};
+        if (!fn || field_text(&inner, "name", &name) != 0 || !name || !*name)
+            return field_fault(&of, "function.name", "expected a string that is not empty");
+        if (field_bool(&inner, "strict", &strict) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static bool is_listed(struct json_object *list, struct json_object *tool)
+{
+    struct json_object *const fn = json_object_object_get(tool, "function");
+    struct json_object *const name = json_object_object_get(fn, "name");
+    for (size_t i = 0; i < json_object_array_length(list); i++) {
+        struct json_object *const entry = json_object_array_get_idx(list, i);
+        struct json_object *const inner = json_object_is_type(entry, json_type_object)
+                                              ? json_object_object_get(entry, "function")
+                                              : NULL;
+        if (inner && json_object_equal(json_object_object_get(inner, "name"), name))
+            return true;
+    }
+    return false;
+}
+
+/* {"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[...]}}: the others are left
+ * out. */
+static int keep_allowed(const struct fields *s, struct json_object *choice,
+                        struct tool_calls *how)
+{
+    const struct fields of = {choice, "tool_choice", s->f};
+    struct json_object *allowed = NULL, *list = NULL;
+    if (field_object(&of, "allowed_tools", &allowed) != 0)
+        return -1;
+    const struct fields in = {allowed ? allowed : choice, "tool_choice.allowed_tools", s->f};
+    if (field_array(&in, "tools", &list) != 0 || !list)
+        return field_fault(&in, "tools", "expected an array");
+    struct json_object *const mode = json_object_object_get(in.o, "mode");
+    how->required = json_is(mode, "required");
+    if (!how->required && !json_is(mode, "auto"))
+        return field_fault(&in, "mode", "expected \"auto\" or \"required\"");
+    struct json_object *const kept = json_object_new_array();
+    for (size_t i = 0; how->tools && i < json_object_array_length(how->tools); i++) {
+        struct json_object *const tool = json_object_array_get_idx(how->tools, i);
+        if (is_listed(list, tool))
+            (void)json_object_array_add(kept, json_object_get(tool));
+    }
+    json_object_put(how->tools);
+    how->tools = kept;
+    return 0;
+}
+
+/* {"type":"function","function":{"name":"..."}} */
+static int read_only(const struct fields *s, struct json_object *choice, struct tool_calls *how)
+{
+    const struct fields of = {choice, "tool_choice", s->f};
+    struct json_object *fn = NULL;
+    if (field_object(&of, "function", &fn) != 0)
+        return -1;
+    const struct fields inner = {fn, "tool_choice.function", s->f};
+    if (!fn || field_text(&inner, "name", &how->only) != 0 || !how->only)
+        return field_fault(&of, "function.name", "expected a string");
+    return 0;
+}
+
+/* how->tools: owned by the caller, may become NULL. */
+static int apply_choice(const struct fields *s, struct tool_calls *how)
+{
+    struct json_object *const choice = field(s, "tool_choice");
+    if (!choice || json_is(choice, "auto"))
+        return 0;
+    if (json_is(choice, "none")) {
+        json_object_put(how->tools);
+        how->tools = NULL;
+        return 0;
+    }
+    struct json_object *const type = json_object_is_type(choice, json_type_object)
+                                         ? json_object_object_get(choice, "type")
+                                         : NULL;
+    if (json_is(type, "allowed_tools"))
+        return keep_allowed(s, choice, how);
+    if (json_is(type, "function"))
+        return read_only(s, choice, how);
+    how->required = json_is(choice, "required");
+    if (how->required)
+        return 0;
+    return field_fault(s, "tool_choice",
+                       "expected \"auto\", \"none\", \"required\" or an object with the type "
+                       "\"function\" or \"allowed_tools\"");
+}
+
+static int read_tools(struct generation *g, const struct fields *s, struct json_object *request)
+{
+    struct json_object *tools = NULL;
+    struct tool_calls how = {.parallel = true};
+    if (field_array(s, "tools", &tools) != 0
+        || field_bool(s, "parallel_tool_calls", &how.parallel) != 0
+        || (tools && check_tools(s, tools) != 0))
+        return -1;
+    how.tools = json_object_get(tools);
+    if (apply_choice(s, &how) != 0) {
+        json_object_put(how.tools);
+        return -1;
+    }
+    return prompt_set_tools(g, request, &how, s->f);
+}
+
+/* ---- reasoning ---- */
+
+/* thinking: {"type":"enabled"|"disabled","clear_thinking":bool}, as Z.ai has it. */
+static int read_thinking(const struct fields *s, struct json_object *request)
+{
+    struct json_object *thinking = NULL;
+    if (field_object(s, "thinking", &thinking) != 0)
+        return -1;
+    if (!thinking)
+        return 0;
+    const struct fields of = {thinking, "thinking", s->f};
+    const char *type = NULL;
+    bool clear = true;
+    if (field_text(&of, "type", &type) != 0 || field_bool(&of, "clear_thinking", &clear) != 0)
+        return -1;
+    if (type && strcmp(type, "disabled") == 0)
+        (void)json_object_object_add(request, "enable_thinking", json_object_new_boolean(0));
+    else if (type && strcmp(type, "enabled") != 0)
+        return field_fault(&of, "type", "\"%.40s\", expected \"enabled\" or \"disabled\"", type);
+    if (field(&of, "clear_thinking"))
+        (void)json_object_object_add(request, "clear_thinking", json_object_new_boolean(clear));
+    return 0;
+}
+
+/* chat_template_kwargs: the template's own arguments, and no others. */
+static int read_kwargs(const struct fields *s, struct json_object *request)
+{
+    struct json_object *map = NULL;
+    if (field_object(s, "chat_template_kwargs", &map) != 0)
+        return -1;
+    if (!map)
+        return 0;
+    const struct fields of = {map, "chat_template_kwargs", s->f};
+    static const char *const flags[] = {"enable_thinking", "clear_thinking"};
+    for (size_t i = 0; i < COUNT_OF(flags); i++) {
+        bool on = false;
+        if (field_bool(&of, flags[i], &on) != 0)
+            return -1;
+        if (field(&of, flags[i]))
+            (void)json_object_object_add(request, flags[i], json_object_new_boolean(on));
+    }
+    const char *effort = NULL;
+    if (field_text(&of, "reasoning_effort", &effort) != 0)
+        return -1;
+    if (effort && !prompt_set_effort(request, effort))
+        return field_fault(&of, "reasoning_effort",
+                           "\"%.40s\", expected none, minimal, low, "
+                           "medium, high, xhigh or max",
+                           effort);
+    return 0;
+}
+
+static int read_reasoning(const struct fields *s, struct json_object *request)
+{
+    const char *effort = NULL;
+    if (field_text(s, "reasoning_effort", &effort) != 0)
+        return -1;
+    if (effort && !prompt_set_effort(request, effort))
+        return field_fault(s, "reasoning_effort",
+                           "\"%.40s\", expected none, minimal, low, medium, "
+                           "high, xhigh or max",
+                           effort);
+    return read_thinking(s, request) != 0 ? -1 : read_kwargs(s, request);
+}
+
+/* ---- the whole ---- */
+
+static int read_logprobs(struct generation *g, const struct fields *s)
+{
+    uint64_t top = 0;
+    if (field_bool(s, "logprobs", &g->logprobs) != 0
+        || field_u64(s, "top_logprobs", 0, GLIM_TOP_LOGPROBS_MAX, &top) != 0)
+        return -1;
+    if (top > 0 && !g->logprobs)
+        return field_fault(s, "top_logprobs", "needs logprobs to be true");
+    g->top_logprobs = (uint32_t)top;
+    return 0;
+}
+
+static int read_stream_options(struct generation *g, const struct fields *s, struct chat *c)
+{
+    struct json_object *options = NULL;
+    if (field_object(s, "stream_options", &options) != 0)
+        return -1;
+    if (!options)
+        return 0;
+    const struct fields of = {options, "stream_options", s->f};
+    if (!g->stream)
+        return field_fault(s, "stream_options", "needs stream to be true");
+    return field_bool(&of, "include_usage", &c->include_usage);
+}
+
+static int read_messages(struct generation *g, const struct fields *s, struct chat *c)
+{
+    struct json_object *const request = json_object_new_object();
+    c->request = request;
+    if (!request)
+        return fault_set(s->f, FAULT_BUSY, NULL, "memory is out");
+    (void)json_object_object_add(request, "messages", json_object_get(field(s, "messages")));
+    if (read_tools(g, s, request) != 0 || read_reasoning(s, request) != 0)
+        return -1;
+    (void)json_object_object_add(request, "add_generation_prompt", json_object_new_boolean(1));
+    return prompt_of_messages(g, request, s->f);
+}
+
+static void free_chat(void *own)
+{
+    struct chat *const c = own;
+    json_object_put(c->request);
+    free(c);
+}
+
+int chat_read(struct generation *g, struct fault *f)
+{
+    const struct fields s = {g->body, "", f};
+    struct chat *const c = mem_zalloc(1, sizeof *c);
+    if (!c)
+        return fault_set(f, FAULT_BUSY, NULL, "memory is out");
+    g->own = c;
+    g->free_own = free_chat;
+    if (openai_read_common(g, f) != 0 || read_logprobs(g, &s) != 0
+        || read_stream_options(g, &s, c) != 0)
+        return -1;
+    return read_messages(g, &s, c);
+}

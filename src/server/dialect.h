@@ -1,0 +1,47 @@
+/* dialect.h - what differs between the APIs: how a request is read, and how an answer and an error
+ * are written.
+ *
+ * To add an API: fill a struct dialect, put its paths into route.c. `read` turns the request's JSON
+ * into what generation.h wants; the others append bytes to `out` (g->out), as the answer comes:
+ *
+ *   begin  (open (delta)* close)*  end      per choice open .. end; choices may interleave
+ *   finish                                  once, when all choices have ended
+ *
+ * Where the client did not ask for a stream, only `whole` is called, at the end, and the answers
+ * are read from g->choice[i].answer. All are called with the generation locked, one at a time.
+ */
+#ifndef GLIM_SERVER_DIALECT_H
+#define GLIM_SERVER_DIALECT_H
+
+#include "base/buf.h"
+#include "server/fault.h"
+#include "server/generation.h"
+
+struct dialect {
+    const char *name;
+    /* Reads g->body (an object) into g; nonzero: *f says why not. */
+    int (*read)(struct generation *g, struct fault *f);
+    /* Of a stream. */
+    void (*begin)(struct generation *g, struct buf *out);
+    void (*open)(struct generation *g, struct choice *c, const struct part *p, struct buf *out);
+    void (*delta)(struct generation *g, struct choice *c, const struct part *p, const char *text,
+                  size_t len, struct buf *out);
+    void (*close)(struct generation *g, struct choice *c, const struct part *p, struct buf *out);
+    void (*end)(struct generation *g, struct choice *c, struct buf *out);
+    void (*finish)(struct generation *g, struct buf *out);
+    void (*fail)(struct generation *g, const struct fault *f, struct buf *out);
+    void (*keepalive)(struct generation *g, struct buf *out);
+    /* Otherwise. */
+    void (*whole)(struct generation *g, struct buf *out);
+    /* The length of the prompt, for generation_count; may be NULL. */
+    void (*count)(const struct generation *g, struct buf *out);
+    /* The body of an error reply, and its status. request_id: for APIs that repeat it. */
+    int (*error)(const struct fault *f, const char *request_id, struct buf *out);
+    /* The header that carries the request's id. */
+    const char *id_header;
+};
+
+extern const struct dialect dialect_chat, dialect_completions, dialect_anthropic,
+    dialect_responses;
+
+#endif

@@ -1,0 +1,35 @@
+/* fault.c - see fault.h. */
+#include "server/fault.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/err.h"
+
+int fault_set(struct fault *f, enum fault_kind kind, const char *param, const char *fmt, ...)
+{
+    va_list ap;
+    f->kind = kind;
+    f->code = NULL;
+    (void)snprintf(f->param, sizeof f->param, "%s", param ? param : "");
+    va_start(ap, fmt);
+    err_format(f->text, sizeof f->text, fmt, ap);
+    va_end(ap);
+    return -1;
+}
+
+int fault_of_error(struct fault *f, const struct glim_error *e, const char *param)
+{
+    enum fault_kind kind = FAULT_INTERNAL;
+    switch (e->code) {
+    case GLIM_EINVAL:
+    case GLIM_EFORMAT: kind = FAULT_INVALID; break;
+    case GLIM_EUNSUPPORTED: kind = FAULT_UNSUPPORTED; break;
+    case GLIM_ELIMIT: kind = FAULT_CONTEXT; break;
+    case GLIM_EBUSY:
+    case GLIM_ENOMEM: kind = FAULT_BUSY; break;
+    case GLIM_ESTOPPED: kind = FAULT_TIMEOUT; break;
+    default: break;
+    }
+    return fault_set(f, kind, param, "%s", e->text);
+}

@@ -1,0 +1,208 @@
+/* prompt.c - see prompt.h. */
+#include "server/prompt.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "server/fields.h"
+#include "server/results.h"
+#include "server/replay.h"
+
+bool prompt_set_effort(struct json_object *request, const char *effort)
+{
+    static const struct {
+        const char *word, *effort;
+    } known[] = {{"none", NULL},   {"minimal", "high"}, {"low", "high"}, {"medium", "high"},
+                 {"high", "high"}, {"xhigh", "max"},    {"max", "max"}};
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        if (strcmp(effort, known[i].word) != 0)
+            continue;
+        if (known[i].effort)
+            (void)json_object_object_add(request, "reasoning_effort",
+                                         json_object_new_string(known[i].effort));
+        else
+            (void)json_object_object_add(request, "enable_thinking", json_object_new_boolean(0));
+        return true;
+    }
+    return false;
+}
+
+int prompt_set_tools(struct generation *g, struct json_object *request, struct tool_calls *how,
+                     struct fault *f)
+{
+    const bool any = how->tools && json_object_array_length(how->tools) > 0;
+    int rc = 0;
+    g->one_call = !how->parallel;
+    if (any)
+        g->generate.tools = json_object_to_json_string_ext(how->tools, JSON_C_TO_STRING_PLAIN);
+    if (any)
+        rc = constrain_tools(g, how, f);
+    else if (how->required || how->only)
+        rc = fault_set(f, FAULT_INVALID, "tool_choice",
+                       "tool_choice: a call is to be made, but no tools are given");
+    if (rc != 0) {
+        json_object_put(how->tools);
+        return rc;
+    }
+    if (json_object_object_add(request, "tools", how->tools) == 0)
+        return 0;
+    json_object_put(how->tools);
+    return fault_set(f, FAULT_BUSY, NULL, "memory is out");
+}
+
+/* ---- one form ---- */
+
+static bool is_text_part(struct json_object *part)
+{
+    return json_object_is_type(part, json_type_object)
+           && (json_is(json_object_object_get(part, "type"), "text")
+               || json_is(json_object_object_get(part, "type"), "refusal"));
+}
+
+static struct json_object *text_of(struct json_object *part)
+{
+    struct json_object *const text = json_object_object_get(part, "text");
+    return text ? text : json_object_object_get(part, "refusal");
+}
+
+/* The string of a list that holds nothing but text, or NULL. */
+static struct json_object *join(struct json_object *list)
+{
+    struct buf b;
+    buf_init(&b);
+    bool ok = true;
+    for (size_t i = 0; ok && i < json_object_array_length(list); i++) {
+        struct json_object *const part = json_object_array_get_idx(list, i);
+        struct json_object *const text = is_text_part(part) ? text_of(part) : NULL;
+        ok = json_object_is_type(text, json_type_string);
+        if (ok)
+            buf_add(&b, json_object_get_string(text), (size_t)json_object_get_string_len(text));
+    }
+    ok = ok && !b.failed && b.len <= INT32_MAX;
+    struct json_object *const joined = ok ? json_object_new_string_len(b.data, (int)b.len) : NULL;
+    buf_deinit(&b);
+    return joined;
+}
+
+static void normalise(struct json_object *m)
+{
+    struct json_object *content = NULL, *reasoning = NULL;
+    if (json_is(json_object_object_get(m, "role"), "developer"))
+        (void)json_object_object_add(m, "role", json_object_new_string("system"));
+    if (json_is(json_object_object_get(m, "role"), "function"))
+        (void)json_object_object_add(m, "role", json_object_new_string("tool"));
+    if (json_object_object_get_ex(m, "content", &content) && !content)
+        (void)json_object_object_add(m, "content", json_object_new_string(""));
+    if (json_object_is_type(content, json_type_array)) {
+        struct json_object *const joined = join(content);
+        if (joined)
+            (void)json_object_object_add(m, "content", joined);
+    }
+    if (json_object_object_get_ex(m, "reasoning_content", &content) && !content)
+        json_object_object_del(m, "reasoning_content");
+    if (!json_object_object_get(m, "reasoning_content")
+        && json_object_object_get_ex(m, "reasoning", &reasoning)
+        && json_object_is_type(reasoning, json_type_string))
+        (void)json_object_object_add(m, "reasoning_content", json_object_get(reasoning));
+}
+
+static int check_role(struct json_object *m, size_t i, struct fault *f)
+{
+    static const char *const roles[] = {"system", "user", "assistant", "tool"};
+    char at[64];
+    (void)snprintf(at, sizeof at, "messages[%zu].role", i);
+    struct json_object *const role = json_object_object_get(m, "role");
+    for (size_t k = 0; k < COUNT_OF(roles); k++) {
+        if (json_is(role, roles[k]))
+            return 0;
+    }
+    if (!json_object_is_type(role, json_type_string))
+        return fault_set(f, FAULT_INVALID, at, "%s: %s, expected a string", at,
+                         json_type_text(role));
+    return fault_set(f, FAULT_INVALID, at,
+                     "%s: \"%.40s\", expected system, developer, user, "
+                     "assistant or tool",
+                     at, json_object_get_string(role));
+}
+
+static int normalise_all(struct json_object *list, struct fault *f)
+{
+    enum { MESSAGES_MAX = 10000 };
+    const size_t n = json_object_array_length(list);
+    if (n == 0 || n > MESSAGES_MAX)
+        return fault_set(f, FAULT_INVALID, "messages", "messages: %zu, expected 1 to %d", n,
+                         MESSAGES_MAX);
+    for (size_t i = 0; i < n; i++) {
+        struct json_object *const m = json_object_array_get_idx(list, i);
+        char at[64];
+        (void)snprintf(at, sizeof at, "messages[%zu]", i);
+        if (!json_object_is_type(m, json_type_object))
+            return fault_set(f, FAULT_INVALID, at, "%s: %s, expected an object", at,
+                             json_type_text(m));
+        normalise(m);
+        if (check_role(m, i, f) != 0)
+            return -1;
+    }
+    results_sort(list);
+    return 0;
+}
+
+/* ---- tokens ---- */
+
+/* The field that an error of the template begins with: "messages[3].content: expected ...". */
+static int template_fault(struct fault *f, const struct glim_error *e)
+{
+    char param[sizeof f->param] = "";
+    const size_t n = strcspn(e->text, ": ");
+    if (e->code == GLIM_EINVAL && n < sizeof param && e->text[n] == ':')
+        memcpy(param, e->text, n);
+    return fault_of_error(f, e, param);
+}
+
+/* glim_template of a request whose messages are brought into one form; text or ids may be NULL. */
+static int render(struct server *s, struct json_object *request, char **text, size_t *text_len,
+                  int32_t **id, size_t *n, struct fault *f)
+{
+    struct json_object *list = NULL;
+    const struct fields in = {request, "", f};
+    struct glim_error e = {0};
+    size_t len = 0;
+    if (field_array(&in, "messages", &list) != 0)
+        return -1;
+    if (!list)
+        return field_fault(&in, "messages", "is missing, expected an array");
+    if (normalise_all(list, f) != 0)
+        return -1;
+    const char *const json =
+        json_object_to_json_string_length(request,
+                                          JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
+                                          &len);
+    if (!json)
+        return fault_set(f, FAULT_BUSY, NULL, "memory is out");
+    if (glim_template(s->tokenizer, json, len, text, text_len, id, n, &e) != 0)
+        return template_fault(f, &e);
+    return 0;
+}
+
+int prompt_of_messages(struct generation *g, struct json_object *request, struct fault *f)
+{
+    struct prompt p = {0};
+    if (render(g->server, request, NULL, NULL, &p.id, &p.n, f) != 0)
+        return -1;
+    struct json_object *const clear = json_object_object_get(request, "clear_thinking");
+    const bool keep =
+        json_object_is_type(clear, json_type_boolean) && !json_object_get_boolean(clear);
+    g->messages = true;
+    replay_splice(g->server->replay, exchange_owner(g->x),
+                  json_object_object_get(request, "messages"), keep, &p);
+    return generation_add_prompt(g, p, f);
+}
+
+int prompt_text(struct server *s, struct json_object *request, char **text, size_t *len,
+                struct fault *f)
+{
+    if (!json_object_object_get_ex(request, "add_generation_prompt", NULL))
+        (void)json_object_object_add(request, "add_generation_prompt", json_object_new_boolean(1));
+    return render(s, request, text, len, NULL, NULL, f);
+}

@@ -1,0 +1,26 @@
+/* prompt.h - from messages to a prompt's tokens. */
+#ifndef GLIM_SERVER_PROMPT_H
+#define GLIM_SERVER_PROMPT_H
+
+#include "server/constrain.h"
+#include "server/generation.h"
+
+/* Whether, and how long, the model may reason, from the levels of any API: none; minimal, low,
+ * medium, high; xhigh, max. Into a request for glim_template; false if it is none of these. */
+bool prompt_set_effort(struct json_object *request, const char *effort);
+
+/* Tools, and how they are to be called, into g and into the request for glim_template. how->tools
+ * is taken over, also if it fails; NULL: there are none. */
+int prompt_set_tools(struct generation *g, struct json_object *request, struct tool_calls *how,
+                     struct fault *f);
+
+/* request: as for glim_template, with messages in the shapes of chat completions. What clients send
+ * in other ways is brought to one form first, so that the same conversation gives the same tokens:
+ * developer is system, a content of null is "", `reasoning` is reasoning_content, cache_control is
+ * dropped, parts of text alone become one string. Adds the prompt to g. */
+int prompt_of_messages(struct generation *g, struct json_object *request, struct fault *f);
+/* The prompt as the template prints it; *text: glim_free. Changes the request as above. */
+int prompt_text(struct server *s, struct json_object *request, char **text, size_t *len,
+                struct fault *f);
+
+#endif

@@ -1,0 +1,69 @@
+/* respond.c - see respond.h. */
+#include "server/respond.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "server/openai.h"
+
+void respond_times(struct exchange *x)
+{
+    char text[24];
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)(exchange_age_ns(x) / 1000000));
+    exchange_set_header(x, "openai-processing-ms", text);
+}
+
+static bool comes_back(enum fault_kind kind)
+{
+    return kind == FAULT_BUSY || kind == FAULT_LOADING;
+}
+
+void respond_fault(struct server *s, struct exchange *x, const struct dialect *d,
+                   const struct fault *f)
+{
+    struct buf body;
+    buf_init(&body);
+    const int status =
+        d ? d->error(f, exchange_id(x), &body) : openai_error(f, exchange_id(x), &body);
+    atomic_fetch_add(&s->asked[status >= 500], 1);
+    server_log(s, status >= 500 ? 0 : 1, "%s: %s: %d %s", exchange_id(x), exchange_path(x), status,
+               f->text);
+    if (comes_back(f->kind))
+        exchange_set_header(x, "Retry-After", "1");
+    if (f->kind == FAULT_KEY)
+        exchange_set_header(x, "WWW-Authenticate", "Bearer");
+    respond_times(x);
+    exchange_reply(x, status, "application/json", &body);
+    buf_deinit(&body);
+}
+
+void respond_json(struct exchange *x, int status, struct json_object *o)
+{
+    struct buf body;
+    buf_init(&body);
+    const char *const text =
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    buf_adds(&body, text ? text : "null");
+    json_object_put(o);
+    respond_times(x);
+    exchange_reply(x, status, "application/json", &body);
+    buf_deinit(&body);
+}
+
+int respond_body(struct exchange *x, struct json_object **out, struct fault *f)
+{
+    size_t len;
+    struct err e = {0};
+    const char *const text = exchange_body(x, &len);
+    *out = NULL;
+    if (json_read(text, len, "body", out, &e) != 0) {
+        (void)fault_set(f, e.code == GLIM_ENOMEM ? FAULT_BUSY : FAULT_INVALID, NULL, "%s", e.text);
+        f->code = "invalid_json";
+        return -1;
+    }
+    if (json_object_is_type(*out, json_type_object))
+        return 0;
+    json_object_put(*out);
+    *out = NULL;
+    return fault_set(f, FAULT_INVALID, NULL, "body: expected a JSON object");
+}

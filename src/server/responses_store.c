@@ -1,0 +1,234 @@
+/* responses_store.c - see responses_store.h. A list, the most recently used first; looked through
+ * from the front. */
+#include "server/responses_store.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/util.h"
+
+struct record {
+    struct record *next, *previous; /* in the list */
+    char *owner, *id, *before;      /* before: the response that it goes on from, or NULL */
+    struct buf items, whole;        /* JSON text; items: an array */
+    uint64_t bytes;
+};
+
+struct responses_store {
+    pthread_mutex_t lock;
+    struct record *first, *last;
+    uint64_t bytes, max_bytes;
+};
+
+/* ---- records ---- */
+
+static void record_free(struct record *r)
+{
+    if (!r)
+        return;
+    free(r->owner);
+    free(r->id);
+    free(r->before);
+    buf_deinit(&r->items);
+    buf_deinit(&r->whole);
+    free(r);
+}
+
+static void put_input(struct buf *out, struct json_object *input)
+{
+    if (json_object_is_type(input, json_type_string)) {
+        buf_adds(out, "{\"role\":\"user\",\"content\":");
+        json_write_python(out, input);
+        buf_addc(out, '}');
+        return;
+    }
+    for (size_t i = 0; input && i < json_object_array_length(input); i++) {
+        buf_adds(out, i ? "," : "");
+        json_write_python(out, json_object_array_get_idx(input, i));
+    }
+}
+
+/* [input items, output items] */
+static void put_items(struct buf *out, struct json_object *input, const struct buf *output)
+{
+    buf_addc(out, '[');
+    put_input(out, input);
+    if (out->len > 1 && output->len > 2)
+        buf_addc(out, ',');
+    buf_add(out, output->data + 1, output->len - 1);
+}
+
+static char *copy_or_null(const char *text, bool *failed)
+{
+    char *const copy = text ? strdup(text) : NULL;
+    *failed |= text && !copy;
+    return copy;
+}
+
+static struct record *record_new(const char *owner, const char *id, const char *before,
+                                 struct json_object *input, const struct buf *output,
+                                 const struct buf *whole)
+{
+    struct record *const r = mem_zalloc(1, sizeof *r);
+    bool failed = false;
+    if (!r)
+        return NULL;
+    r->owner = copy_or_null(owner, &failed);
+    r->id = copy_or_null(id, &failed);
+    r->before = copy_or_null(before, &failed);
+    buf_init(&r->items);
+    buf_init(&r->whole);
+    put_items(&r->items, input, output);
+    buf_add(&r->whole, whole->data, whole->len);
+    r->bytes = sizeof *r + r->items.cap + r->whole.cap;
+    if (!failed && !r->items.failed && !r->whole.failed)
+        return r;
+    record_free(r);
+    return NULL;
+}
+
+/* ---- the list; with the lock ---- */
+
+static void unlink_record(struct responses_store *s, struct record *r)
+{
+    *(r->previous ? &r->previous->next : &s->first) = r->next;
+    *(r->next ? &r->next->previous : &s->last) = r->previous;
+    s->bytes -= r->bytes;
+}
+
+static void link_first(struct responses_store *s, struct record *r)
+{
+    r->previous = NULL;
+    r->next = s->first;
+    *(s->first ? &s->first->previous : &s->last) = r;
+    s->first = r;
+    s->bytes += r->bytes;
+}
+
+static struct record *find(struct responses_store *s, const char *owner, const char *id)
+{
+    struct record *r = s->first;
+    while (r && (strcmp(r->id, id) != 0 || strcmp(r->owner, owner) != 0))
+        r = r->next;
+    return r;
+}
+
+static void drop(struct responses_store *s, struct record *r)
+{
+    unlink_record(s, r);
+    record_free(r);
+}
+
+enum { CHAIN_MAX = 4096 }; /* responses of one conversation */
+
+/* r and all before it: chain [CHAIN_MAX], the newest first; 0 if one is missing, or too many. */
+static size_t find_chain(struct responses_store *s, struct record *r, struct record **chain)
+{
+    size_t n = 0;
+    for (; r && n < CHAIN_MAX; r = find(s, r->owner, r->before)) {
+        chain[n++] = r;
+        if (!r->before)
+            return n;
+    }
+    return 0;
+}
+
+static bool append_items(const struct record *r, struct json_object *all)
+{
+    struct json_object *own = NULL;
+    bool ok = json_read(r->items.data, r->items.len, "items", &own, NULL) == 0;
+    for (size_t i = 0; ok && i < json_object_array_length(own); i++)
+        ok = json_object_array_add(all, json_object_get(json_object_array_get_idx(own, i))) == 0;
+    json_object_put(own);
+    return ok;
+}
+
+/* Oldest first, each to the front: so the beginning of a conversation is dropped before its end,
+ * and none of it before what was not used since. */
+static bool collect(struct responses_store *s, struct record *r, struct json_object *all)
+{
+    struct record **const chain = mem_zalloc(CHAIN_MAX, sizeof *chain);
+    size_t n = chain ? find_chain(s, r, chain) : 0;
+    bool ok = n > 0;
+    for (; n > 0; n--) {
+        struct record *const x = chain[n - 1];
+        unlink_record(s, x);
+        link_first(s, x);
+        ok = ok && append_items(x, all);
+    }
+    free(chain);
+    return ok;
+}
+
+/* ---- calls from outside ---- */
+
+struct responses_store *responses_store_new(uint64_t max_bytes)
+{
+    struct responses_store *const s = mem_zalloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->max_bytes = max_bytes;
+    (void)pthread_mutex_init(&s->lock, NULL);
+    return s;
+}
+
+void responses_store_free(struct responses_store *s)
+{
+    while (s && s->first)
+        drop(s, s->first);
+    if (s)
+        (void)pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+void responses_store_put(struct responses_store *s, const char *owner, const char *id,
+                         const char *previous, struct json_object *input,
+                         const struct buf *output, const struct buf *whole)
+{
+    struct record *const r = record_new(owner, id, previous, input, output, whole);
+    if (!r)
+        return;
+    (void)pthread_mutex_lock(&s->lock);
+    link_first(s, r);
+    while (s->last && s->bytes > s->max_bytes)
+        drop(s, s->last);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+bool responses_store_items(struct responses_store *s, const char *owner, const char *id,
+                           struct json_object **items)
+{
+    *items = json_object_new_array();
+    (void)pthread_mutex_lock(&s->lock);
+    struct record *const r = find(s, owner, id);
+    const bool ok = *items && r && collect(s, r, *items);
+    (void)pthread_mutex_unlock(&s->lock);
+    if (ok)
+        return true;
+    json_object_put(*items);
+    *items = NULL;
+    return false;
+}
+
+bool responses_store_get(struct responses_store *s, const char *owner, const char *id,
+                         struct buf *out)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    struct record *const r = find(s, owner, id);
+    if (r)
+        buf_add(out, r->whole.data, r->whole.len);
+    (void)pthread_mutex_unlock(&s->lock);
+    return r != NULL;
+}
+
+bool responses_store_delete(struct responses_store *s, const char *owner, const char *id)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    struct record *const r = find(s, owner, id);
+    if (r)
+        drop(s, r);
+    (void)pthread_mutex_unlock(&s->lock);
+    return r != NULL;
+}
