@@ -305,8 +305,8 @@ $(O)/bench/mtp: $(O)/bench/mtp.o $(O)/libglim.a
 bench-mtp:
 	@bench/mtp-run
 
-# What a folder of prefixes is worth after a restart: bench/restart.c.
-$(O)/bench/restart: $(O)/bench/restart.o $(O)/libglim.a
+# Many answers at once without HTTP, for bench/serve.
+$(O)/bench/service: $(O)/bench/service.o $(O)/libglim.a
 	$(CC) $^ $(LIBS) $(LDFLAGS) -o $@
 
 # Which experts stay in a memory that holds some of them.

@@ -230,10 +230,11 @@ def drain(s):
 @test
 def test_a_stream_that_waits_says_that_it_lives():
     with Server("--ctx", "32768", "--parallel", "1") as s:
-        busy = s.connect()
-        busy.sendall(http("POST", "/v1/completions", json.dumps({
-            "prompt": "Once", "max_tokens": 32000, "stream": True, "ignore_eos": True, "temperature": 1}).encode(), JSON))
-        threading.Thread(target=drain, args=(busy,), daemon=True).start()
+        all_busy = [s.connect() for _ in range(4)]  # however fast the machine is
+        for busy in all_busy:
+            busy.sendall(http("POST", "/v1/completions", json.dumps({
+                "prompt": "Once", "max_tokens": 32000, "stream": True, "ignore_eos": True, "temperature": 1}).encode(), JSON))
+            threading.Thread(target=drain, args=(busy,), daemon=True).start()
         eventually(lambda: generating(s), "the first runs")
         with s.connect(timeout=30) as c:
             c.sendall(http("POST", "/v1/chat/completions", json.dumps({**json.loads(BODY), "stream": True}).encode(), JSON, CLOSE))
@@ -243,9 +244,10 @@ def test_a_stream_that_waits_says_that_it_lives():
                 more = c.recv(65536)
                 assert more, seen
                 seen += more
-            assert 8 < time.monotonic() - began < 13, seen
+            assert 8 < time.monotonic() - began < 20, seen
             assert b'"role":"assistant"' in seen, seen
-        busy.shutdown(socket.SHUT_RDWR)
+        for busy in all_busy:
+            busy.shutdown(socket.SHUT_RDWR)
 
 
 @test
