@@ -69,8 +69,9 @@ static inline struct tok *smalltok_new(const char *pre, const char *const *merge
     if (rc == GLIM_OK)
         rc = smalltok_bytes(b, &e);
     for (size_t i = 0; rc == GLIM_OK && i < n; i++) {
-        char joined[64];
+        char joined[2048];
         const size_t left = strcspn(merges[i], " ");
+        assert(strlen(merges[i]) < sizeof joined);
         memcpy(joined, merges[i], left);
         memcpy(joined + left, merges[i] + left + 1, strlen(merges[i]) - left);
         rc = tok_builder_token(b, joined, strlen(joined), TOK_NORMAL, &e);
