@@ -31,13 +31,20 @@ bool room_make(struct glim_service *v, size_t k, uint64_t pages)
     return room_evict(v, pages);
 }
 
-bool room_to_begin(struct glim_service *v, size_t k)
+static uint64_t pages_to_come(const struct job *j)
+{
+    return job_pages(j, j->want + KV_PAGE_TOK - j->s.kv.length);
+}
+
+uint64_t room_promised(const struct glim_service *v)
 {
     uint64_t pages = 0;
-    for (size_t i = 0; i < v->jobs; i++) {
-        const struct job *const j = v->job[i];
-        if (i == k || job_holds_pages(j))
-            pages += job_pages(j, j->want + KV_PAGE_TOK - j->s.kv.length);
-    }
-    return k == 0 || room_evict(v, pages);
+    for (size_t i = 0; i < v->jobs; i++)
+        pages += job_holds_pages(v->job[i]) ? pages_to_come(v->job[i]) : 0;
+    return pages;
+}
+
+bool room_to_begin(struct glim_service *v, size_t k, uint64_t promised)
+{
+    return k == 0 || room_evict(v, promised + pages_to_come(v->job[k]));
 }

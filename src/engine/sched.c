@@ -247,12 +247,17 @@ static bool wants_prompt(const struct job *j) { return j->s.w == &j->service->pr
 static size_t next_prompt(struct glim_service *v, int role)
 {
     size_t best = v->jobs;
+    uint64_t promised = room_promised(v);
     for (size_t i = 0; i < v->jobs; i++) {
         struct job *const j = v->job[i];
+        const bool begun = job_holds_pages(j);
         if (!wants_prompt(j) || j->in_step || (j->r->prompt_logprobs && role >= 0)
-            || (!job_holds_pages(j) && !room_to_begin(v, i)))
+            || (!begun && !room_to_begin(v, i, promised)))
             continue;
-        if (!job_join(j))
+        const bool joined = job_join(j);
+        if (!begun && job_holds_pages(j))
+            promised = room_promised(v);
+        if (!joined)
             continue;
         if (role >= 0 && j->s.kv.length < j->want && j->s.role[j->s.kv.length] != role)
             continue;

@@ -112,9 +112,11 @@ bool job_holds_pages(const struct job *j);
 bool room_evict(struct glim_service *v, uint64_t pages);
 /* Room for rows of job k: kept prefixes go first, then pages of younger jobs. */
 bool room_make(struct glim_service *v, size_t k, uint64_t pages);
-/* A prompt begins where all of it finds room beside what others are to get; the oldest does in any
- * case. */
-bool room_to_begin(struct glim_service *v, size_t k);
+/* Pages that jobs which have begun are to get. */
+uint64_t room_promised(const struct glim_service *v);
+/* A prompt begins where all of it finds room beside what others are promised; the oldest does in
+ * any case. */
+bool room_to_begin(struct glim_service *v, size_t k, uint64_t promised);
 
 /* identity.c: of rows that this model computes for caches of that shape. whose: a text that keeps
  * them apart from those of others. GLIM_EIO, GLIM_ENOMEM. */

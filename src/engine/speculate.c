@@ -31,6 +31,7 @@ void speculate_end(struct speculation *x)
 {
     settle(x);
     x->last = (struct draft_step){0};
+    draft_pause(&x->s->policy);
 }
 
 /* The rows behind the timeline take the drafts, so they stand before the tokens drafted next. */
