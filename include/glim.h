@@ -539,6 +539,10 @@ struct glim_service_options {
     const char *kv_dir;
     uint64_t kv_dir_bytes;  /* of its files at most: those not used for the longest time go; 0 =
                              * 20 GB */
+    /* Each request has a secret, and what is kept of it is for requests with the same one alone: on
+     * disk encrypted (AES-256-GCM, keys by HKDF-SHA256) under names that say nothing, in memory
+     * apart from what others have. Needs OpenSSL: else GLIM_EUNSUPPORTED. */
+    bool kv_encrypt;
 };
 #define GLIM_SERVICE_OPTIONS_INIT {.size = sizeof(struct glim_service_options)}
 
@@ -580,6 +584,11 @@ struct glim_request {
     glim_event_fn *on_event;
     void (*on_done)(void *ctx, const struct glim_result *r);
     void *ctx;
+    /* With options.kv_encrypt: [secret_bytes] 16 at least, and hard to guess, for whoever gets hold
+     * of the files may try. Not copied; keys that are derived of it are kept in memory until the
+     * service stops. */
+    const void *secret;
+    size_t secret_bytes;
 };
 enum { GLIM_TOP_LOGPROBS_MAX = 20 };
 #define GLIM_REQUEST_INIT {.size = sizeof(struct glim_request), .generate = GLIM_GENERATE_INIT}

@@ -14,6 +14,7 @@ struct prefix_node {
     struct prefix_node *earlier, *later; /* in the line */
     bool waits;
     uint64_t waited_ns; /* when it last came into the line */
+    const struct snapshot_key *key; /* as its parent's */
     struct snapshot_name name;
     uint32_t n, paired; /* tokens; of them complete in the MTP layer, n - 1 at least */
     int32_t token[KV_PAGE_TOK];
@@ -61,6 +62,7 @@ bool prefix_waiting(const struct prefix *p, struct prefix_page *out)
     *out = (struct prefix_page){.page = x->page,
                                 .token = x->token,
                                 .role = x->role,
+                                .key = x->key,
                                 .name = &x->name,
                                 .before = x->parent ? &x->parent->name : NULL};
     return true;
@@ -81,15 +83,15 @@ static uint32_t common(const struct prefix_node *x, const int32_t *token, const 
     return i;
 }
 
-/* The child with the most tokens in common; NULL if none has any. */
+/* The child of that key with the most tokens in common; NULL if none has any. */
 static struct prefix_node *nearest(struct prefix *p, struct prefix_node *parent,
-                                   const int32_t *token, const uint8_t *role, uint64_t n,
-                                   uint32_t *shared)
+                                   const struct snapshot_key *key, const int32_t *token,
+                                   const uint8_t *role, uint64_t n, uint32_t *shared)
 {
     struct prefix_node *best = NULL;
     *shared = 0;
     for (struct prefix_node *x = *children(p, parent); x; x = x->next) {
-        const uint32_t k = common(x, token, role, n);
+        const uint32_t k = x->key == key ? common(x, token, role, n) : 0;
         if (k > *shared) {
             *shared = k;
             best = x;
@@ -98,8 +100,8 @@ static struct prefix_node *nearest(struct prefix *p, struct prefix_node *parent,
     return best;
 }
 
-uint64_t prefix_join(struct prefix *p, struct kv *kv, const int32_t *token, const uint8_t *role,
-                     uint64_t n, uint64_t *complete)
+uint64_t prefix_join(struct prefix *p, struct kv *kv, const struct snapshot_key *key,
+                     const int32_t *token, const uint8_t *role, uint64_t n, uint64_t *complete)
 {
     struct prefix_node *at = NULL;
     uint64_t done = 0, whole = 0;
@@ -109,7 +111,7 @@ uint64_t prefix_join(struct prefix *p, struct kv *kv, const int32_t *token, cons
     assert(kv->length == 0);
     p->tick++;
     while (on && done < n
-           && (at = nearest(p, at, token + done, role + done, n - done, &shared))) {
+           && (at = nearest(p, at, key, token + done, role + done, n - done, &shared))) {
         at->used = p->tick;
         kv_join(kv, at->page, shared);
         done += shared;
@@ -124,12 +126,14 @@ uint64_t prefix_join(struct prefix *p, struct kv *kv, const int32_t *token, cons
     return done;
 }
 
-static struct prefix_node *add(struct prefix *p, struct prefix_node *parent)
+static struct prefix_node *add(struct prefix *p, struct prefix_node *parent,
+                               const struct snapshot_key *key)
 {
     struct prefix_node *const x = mem_zalloc(1, sizeof *x);
     if (!x)
         return NULL;
     x->parent = parent;
+    x->key = key;
     x->next = *children(p, parent);
     *children(p, parent) = x;
     p->nodes++;
@@ -139,6 +143,7 @@ static struct prefix_node *add(struct prefix *p, struct prefix_node *parent)
 /* The rows of one page. */
 struct rows {
     uint8_t **page;
+    const struct snapshot_key *key;
     const int32_t *token;
     const uint8_t *role;
     uint32_t n, paired;
@@ -172,9 +177,9 @@ static void give_page(struct prefix *p, const struct prefix_node *x, const struc
 static struct prefix_node *keep_rows(struct prefix *p, struct prefix_node *at, const struct rows *r)
 {
     uint32_t shared;
-    struct prefix_node *x = nearest(p, at, r->token, r->role, r->n, &shared);
+    struct prefix_node *x = nearest(p, at, r->key, r->token, r->role, r->n, &shared);
     const bool has = x && shared == r->n, extends = x && shared == x->n && !x->child;
-    if (!has && !extends && !(x = add(p, at)))
+    if (!has && !extends && !(x = add(p, at, r->key)))
         return NULL;
     if (!has || (r->n == x->n && r->paired > x->paired))
         fill(p, x, r);
@@ -184,8 +189,8 @@ static struct prefix_node *keep_rows(struct prefix *p, struct prefix_node *at, c
     return x;
 }
 
-void prefix_keep(struct prefix *p, struct kv *kv, const int32_t *token, const uint8_t *role,
-                 uint64_t n, uint64_t paired, bool ends)
+void prefix_keep(struct prefix *p, struct kv *kv, const struct snapshot_key *key,
+                 const int32_t *token, const uint8_t *role, uint64_t n, uint64_t paired, bool ends)
 {
     struct prefix_node *at = NULL;
     assert(n <= kv->length && paired + 1 >= n);
@@ -193,6 +198,7 @@ void prefix_keep(struct prefix *p, struct kv *kv, const int32_t *token, const ui
     for (uint64_t i = 0; i < n; i += KV_PAGE_TOK) {
         const struct rows r = {
             .page = &kv->page[i / KV_PAGE_TOK],
+            .key = key,
             .token = token + i,
             .role = role + i,
             .n = (uint32_t)min_u64(KV_PAGE_TOK, n - i),

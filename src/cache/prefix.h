@@ -9,6 +9,9 @@
  *   PX1  what a node says of its rows is true until the node goes: nobody writes its page;
  *   PX2  the MTP layer's rows of a path are complete up to one before its last token.
  *
+ * Who has a key (snapshot_key.h) shares with nobody: a path belongs to the key that it was kept
+ * with, or to none, and is found with that one only.
+ *
  * Where snapshots are kept (saving), pages that are whole and complete wait in a line to be saved:
  * parents before children, and again when they were used and SNAPSHOT_USE_S have passed.
  *
@@ -35,24 +38,25 @@ struct prefix { /* zero-initialise but for pages */
 
 void prefix_deinit(struct prefix *p);
 
-/* An empty cache joins the longest path for token [n] in role [n]; returns how many tokens that
- * are, with length and mtp_length set. *complete (may be NULL): so many of them are in whole pages
- * that are complete in the MTP layer as well. */
-uint64_t prefix_join(struct prefix *p, struct kv *kv, const int32_t *token, const uint8_t *role,
-                     uint64_t n, uint64_t *complete);
+/* An empty cache joins the longest path for token [n] in role [n] that was kept with this key
+ * (NULL: without); returns how many tokens that are, with length and mtp_length set. *complete
+ * (may be NULL): so many of them are in whole pages that are complete in the MTP layer as well. */
+uint64_t prefix_join(struct prefix *p, struct kv *kv, const struct snapshot_key *key,
+                     const int32_t *token, const uint8_t *role, uint64_t n, uint64_t *complete);
 
 /* Keeps rows [0, n) of a cache, n <= length, of which the MTP layer has [0, paired), n - 1 at least
  * (n where no such layer is kept). ends: the last part of a page too, since nobody will write it;
  * else whole pages only. Where the tree has the same rows the cache gets its page in place of its
- * own. Without memory for a node it keeps less. */
-void prefix_keep(struct prefix *p, struct kv *kv, const int32_t *token, const uint8_t *role,
-                 uint64_t n, uint64_t paired, bool ends);
+ * own. Without memory for a node it keeps less. key: borrowed until the tree ends. */
+void prefix_keep(struct prefix *p, struct kv *kv, const struct snapshot_key *key,
+                 const int32_t *token, const uint8_t *role, uint64_t n, uint64_t paired, bool ends);
 
 /* The page that waits for the longest time; borrowed until the tree changes. */
 struct prefix_page {
     const uint8_t *page;
     const int32_t *token; /* [KV_PAGE_TOK] */
     const uint8_t *role;
+    const struct snapshot_key *key;
     struct snapshot_name *name;         /* the caller's to set, before it takes the page out */
     const struct snapshot_name *before; /* the page's before it; NULL: it is a first one */
 };

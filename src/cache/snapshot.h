@@ -7,21 +7,19 @@
  * that have one name.
  *
  *     folder/NUMBER-HASH.kv           8 and 64 hexadecimal digits; NUMBER pages stand before it
- *     "glimkv01", identity [32], hash [32], hash of the page before [32]
- *     tokens a page, packed bytes     64 bits each, as the machine has them, like all here
- *     token i32 [KV_PAGE_TOK], role u8 [KV_PAGE_TOK]
- *     the page, zstd level 1 [packed bytes]
- *     XXH3 of 128 bits of all before [16]
+ *
+ * What is in it: snapshot_form.h. With a key (snapshot_key.h) names are HMACs instead, and nothing
+ * of the tokens or rows can be read from names or files without it; one folder may hold pages of
+ * many keys, and plain ones.
  *
  *   S1  a page's file is complete or absent: it grows under another name and is on the drive before
  *       it gets its own;
  *   S2  a file that is torn, changed, or of something else is as absent, and is removed;
  *   S3  what is read has the bits that were written.
  *
- * The checksum is against drives, not against people: who can write into the folder can lie. It is
- * made with mode 0700, must be the user's own and closed to others; files have 0600. Several
- * processes may share it. When it holds more than its budget, files that were not used for the
- * longest time go, of those of about one time the last pages first.
+ * The folder is made with mode 0700, must be the user's own and closed to others; files have 0600.
+ * Several processes may share it. When it holds more than its budget, files that were not used for
+ * the longest time go, of those of about one time the last pages first.
  *
  * One thread may read, look and touch while another one writes. Needs zstd and OpenSSL: without
  * them snapshot_open says GLIM_EUNSUPPORTED.
@@ -34,15 +32,10 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "cache/snapshot_form.h"
 
-enum { SNAPSHOT_HASH = 32 };
 /* Uses are told apart that lie so many seconds apart. */
 enum { SNAPSHOT_USE_S = 600 };
-
-struct snapshot_name {
-    uint8_t hash[SNAPSHOT_HASH], parent[SNAPSHOT_HASH]; /* parent: the page's before it */
-    uint32_t number;
-};
 
 struct snapshot;
 
@@ -52,13 +45,16 @@ int snapshot_open(struct snapshot **out, const char *folder, uint64_t page_bytes
                   const void *identity, size_t n, struct err *e);
 void snapshot_close(struct snapshot *s);
 
-/* The name of the page of token, role [KV_PAGE_TOK] behind `before`; NULL: at the beginning. */
-int snapshot_name(const struct snapshot *s, const struct snapshot_name *before,
-                  const int32_t *token, const uint8_t *role, struct snapshot_name *out,
-                  struct err *e);
+/* The name of the page of token, role [KV_PAGE_TOK] behind `before`; NULL: at the beginning. key:
+ * borrowed for as long as the name is used; NULL: plain. */
+int snapshot_name(const struct snapshot *s, const struct snapshot_key *key,
+                  const struct snapshot_name *before, const int32_t *token, const uint8_t *role,
+                  struct snapshot_name *out, struct err *e);
 
 /* Is there such a file? It was used now, if so. */
 bool snapshot_touch(struct snapshot *s, const struct snapshot_name *name);
+/* Afterwards there is none. */
+void snapshot_remove(struct snapshot *s, const struct snapshot_name *name);
 
 /* The page [page_bytes]. False: absent, and what is in `page` is nothing. */
 bool snapshot_read(struct snapshot *s, const struct snapshot_name *name, const int32_t *token,

@@ -57,6 +57,8 @@ int job_new(struct job **out, struct glim_service *v, struct request *r, struct 
     j->want = r->prompts;
     r->generate.on_event = on_event;
     r->generate.ctx = j;
+    if (v->encrypts && !(j->key = keyring_find(&v->keyring, &r->key)))
+        return err_nomem(e, "request", sizeof *j->key);
     if (session_init(&j->s, v->model, &v->shape, &v->pages, &v->prompt, e) != 0)
         return e->code;
     j->s.policy = v->policy;
@@ -75,7 +77,8 @@ static void join(struct job *j)
     j->kept.reads = false;
     if (j->r->prompt_logprobs && !j->answering)
         return;
-    (void)prefix_join(&j->service->prefix, &j->s.kv, j->s.token, j->s.role, most, &complete);
+    (void)prefix_join(&j->service->prefix, &j->s.kv, j->key, j->s.token, j->s.role, most,
+                      &complete);
     j->s.state_valid = false;
     kept_begin(j, complete, most);
 }
@@ -182,7 +185,7 @@ void job_keep(struct job *j, bool ends)
     const uint64_t paired = s->mtp ? s->kv.mtp_length : s->kv.length;
     const uint64_t n = ends ? min_u64(s->kv.length, paired + 1) : min_u64(s->kv.length, paired);
     if (n > 0)
-        prefix_keep(&j->service->prefix, &s->kv, s->token, s->role, n, paired, ends);
+        prefix_keep(&j->service->prefix, &s->kv, j->key, s->token, s->role, n, paired, ends);
 }
 
 uint64_t job_same_role(const struct job *j, uint64_t most)

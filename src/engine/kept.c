@@ -78,7 +78,7 @@ void kept_step(struct glim_service *v)
         return;
     look(v);
     for (int i = 0; i < TOUCHED_MAX && kept_wants(v) && prefix_waiting(&v->prefix, &x); i++) {
-        if (snapshot_name(v->kept.snapshot, x.before, x.token, x.role, x.name, &e) == 0
+        if (snapshot_name(v->kept.snapshot, x.key, x.before, x.token, x.role, x.name, &e) == 0
             && !snapshot_touch(v->kept.snapshot, x.name))
             saver_give(v->kept.saver, x.name, x.token, x.role, x.page);
         prefix_take_out(&v->prefix);
@@ -105,7 +105,7 @@ void kept_begin(struct job *j, uint64_t complete, uint64_t most)
     k->most = most;
     k->reads = v->kept.snapshot != NULL;
     for (uint64_t i = 0; i < complete && k->reads; i += KV_PAGE_TOK)
-        k->reads = snapshot_name(v->kept.snapshot, i ? &k->last : NULL, j->s.token + i,
+        k->reads = snapshot_name(v->kept.snapshot, j->key, i ? &k->last : NULL, j->s.token + i,
                                  j->s.role + i, &k->last, &e)
                    == 0;
 }
@@ -120,7 +120,8 @@ static bool read_page(struct job *j)
     struct snapshot_name name;
     struct err e;
     if (k->at + KV_PAGE_TOK > k->most
-        || snapshot_name(v->kept.snapshot, k->at ? &k->last : NULL, token, role, &name, &e) != 0
+        || snapshot_name(v->kept.snapshot, j->key, k->at ? &k->last : NULL, token, role, &name, &e)
+               != 0
         || !room_evict(v, 1))
         return false;
     uint8_t *const page = kv_pages_take(&v->pages);
@@ -143,7 +144,7 @@ bool kept_read(struct job *j)
     while (k->reads && now_ns() < v->kept.read_end_ns)
         k->reads = read_page(j);
     if (k->at > before) {
-        prefix_keep(&v->prefix, &j->s.kv, j->s.token, j->s.role, k->at, k->at, false);
+        prefix_keep(&v->prefix, &j->s.kv, j->key, j->s.token, j->s.role, k->at, k->at, false);
         v->counts.restored_tok += k->at - before;
         j->s.kv.mtp_length = k->at - 1;
     }

@@ -77,7 +77,7 @@ static void fill(struct request *q, const struct glim_request *r, bool *failed)
     q->ctx = r->ctx;
 }
 
-int request_new(struct request **out, const struct glim_request *r, struct err *e)
+int request_new(struct request **out, const struct glim_request *r, bool keyed, struct err *e)
 {
     struct glim_request full = GLIM_REQUEST_INIT;
     memcpy(&full, r, min_u64(r->size, sizeof full));
@@ -92,6 +92,10 @@ int request_new(struct request **out, const struct glim_request *r, struct err *
         request_free(q);
         return err_nomem(e, "request", full.prompts * 5);
     }
+    if (keyed && snapshot_key_init(&q->key, full.secret, full.secret_bytes, e) != 0) {
+        request_free(q);
+        return err_prefix(e, "request");
+    }
     *out = q;
     return GLIM_OK;
 }
@@ -102,6 +106,7 @@ void request_free(struct request *r)
         return;
     for (size_t i = 0; r->stop && i < r->generate.stops; i++)
         free(r->stop[i]);
+    snapshot_key_deinit(&r->key);
     free(r->stop);
     free(r->stop_token);
     free(r->bias);

@@ -5,12 +5,14 @@
 
 #include <stdatomic.h>
 
+#include "cache/snapshot_key.h"
 #include "engine/engine.h"
 
 struct request {
     struct request *next; /* in a list of its owner's */
     uint64_t id;
     char *owner;
+    struct snapshot_key key; /* of its secret; wiped in the end */
     int32_t *prompt;      /* [prompts] */
     uint8_t *role;        /* [prompts] enum kernel_role: tokens that were sampled are decode rows */
     size_t prompts;
@@ -33,8 +35,9 @@ struct request {
     atomic_uint_least64_t done_tok, cached_tok, output_tok;
 };
 
-/* Copies and checks what does not depend on a model. */
-int request_new(struct request **out, const struct glim_request *r, struct err *e);
+/* Copies and checks what does not depend on a model. keyed: it must have a secret, of which the key
+ * comes; else a secret is not looked at. */
+int request_new(struct request **out, const struct glim_request *r, bool keyed, struct err *e);
 void request_free(struct request *r);
 
 /* Why it should end now: GLIM_OK, or GLIM_ESTOPPED with the reason (cancelled: no text). */

@@ -54,11 +54,21 @@ static int make_caches(struct glim_service *v, struct err *e)
     return stepper_init(&v->decode, m, &steps[1], s->mtp, e);
 }
 
+/* Before the first request finds out. */
+static int can_encrypt(struct err *e)
+{
+    static const uint8_t any[SNAPSHOT_SECRET_MIN];
+    struct snapshot_key k;
+    const int rc = snapshot_key_init(&k, any, sizeof any, e);
+    snapshot_key_deinit(&k);
+    return rc;
+}
+
 static int start(struct glim_service *v, const struct glim_service_options *o, struct err *e)
 {
     struct glim_error ge;
     glim_tokenizer *ignored;
-    if (shape_of(v, o, e) != 0)
+    if (shape_of(v, o, e) != 0 || (o->kv_encrypt && can_encrypt(e) != 0))
         return e->code;
     if (glim_model_tokenizer(v->model, &ignored, &ge) != 0)
         return err_set(e, ge.code, "%s", ge.text);
@@ -90,6 +100,7 @@ int glim_service_start(glim_service **out, glim_model *m, const struct glim_serv
     if (!v)
         return give(err, &e, err_nomem(&e, "service", sizeof *v));
     v->model = m;
+    v->encrypts = full.kv_encrypt;
     (void)pthread_mutex_init(&v->lock, NULL);
     (void)pthread_cond_init(&v->wake, NULL);
     const int rc = start(v, &full, &e);
@@ -117,6 +128,7 @@ void glim_service_stop(glim_service *v)
     stepper_deinit(&v->prompt);
     stepper_deinit(&v->decode);
     kv_pages_deinit(&v->pages);
+    keyring_deinit(&v->keyring);
     placement_leave(v->model, v->memory_bytes);
     (void)pthread_cond_destroy(&v->wake);
     (void)pthread_mutex_destroy(&v->lock);
@@ -147,7 +159,7 @@ int glim_service_submit(glim_service *v, const struct glim_request *q, uint64_t 
 {
     struct err e = {0};
     struct request *r;
-    if (request_new(&r, q, &e) != 0)
+    if (request_new(&r, q, v->encrypts, &e) != 0)
         return give(err, &e, e.code);
     int rc = GLIM_OK;
     if (r->prompts >= v->shape.context)

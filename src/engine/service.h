@@ -24,6 +24,7 @@
 #include "base/buf.h"
 #include "cache/prefix.h"
 #include "cache/saver.h"
+#include "engine/keyring.h"
 #include "engine/output.h"
 #include "engine/queue.h"
 #include "engine/speculate.h"
@@ -51,6 +52,7 @@ struct job {
     struct glim_session s;
     uint64_t want;      /* tokens of s.token that are to be on the timeline before what follows */
     bool joined;        /* looked for a prefix since the timeline was last empty */
+    const struct snapshot_key *key; /* of the keyring; NULL: it shares what has none */
     struct kept_path kept;
     bool in_step;       /* of a prompt's step that is being computed */
     bool answering;     /* the answer is open */
@@ -69,11 +71,13 @@ struct glim_service {
     struct session_shape shape;
     uint64_t memory_bytes; /* of the model's budget */
     uint64_t queue_max;
+    bool encrypts; /* every request has a key */
     double prompt_share;
 
     /* the thread's own */
     struct kv_pages pages;
     struct prefix prefix;
+    struct keyring keyring;
     struct kept kept;
     struct stepper prompt, decode;
     struct draft_policy policy; /* learned by all answers */

@@ -43,6 +43,8 @@ static void open_model(const char *isa)
         fail_msg("%s", e.text);
 }
 
+static const char *secret; /* of all requests; services encrypt if there is one */
+
 static glim_service *begin(const char *folder, bool mtp, uint64_t cache_tok)
 {
     glim_service *s;
@@ -52,6 +54,7 @@ static glim_service *begin(const char *folder, bool mtp, uint64_t cache_tok)
     o.cache_tok = cache_tok;
     o.mtp = mtp;
     o.kv_dir = folder;
+    o.kv_encrypt = secret != NULL;
     if (glim_service_start(&s, model, &o, &e) != 0)
         fail_msg("%s", e.text);
     return s;
@@ -112,6 +115,8 @@ static void answer(glim_service *s, struct turn *t)
     r.on_event = on_event;
     r.on_done = on_done;
     r.ctx = t;
+    r.secret = secret;
+    r.secret_bytes = secret ? strlen(secret) : 0;
     if (glim_service_submit(s, &r, NULL, &e) != 0)
         fail_msg("%s", e.text);
     (void)pthread_mutex_lock(&t->lock);
@@ -288,6 +293,71 @@ static void test_full_disk(void **state)
     assert_int_equal(files_in(at), 0);
 }
 
+/* Two who ask the same in turn find what is theirs, in memory and after a restart, and nothing of
+ * each other's or of what was kept without a key; the bits are as ever. */
+static void test_keys(void **state)
+{
+    (void)state;
+    static const char alice[] = "sk-alice-0123456789", bob[] = "sk-bob-0123456789";
+    const char *const at = path_in(scratch, "keys");
+    plain(false);
+    const uint64_t whole = (one.n + one.answers) / PAGE * PAGE;
+    glim_service *s = begin(at, false, 0);
+    first_turn(&again);
+    answer(s, &again);
+    glim_service_stop(s);
+    const unsigned plain_files = files_in(at);
+    for (int restart = 0; restart < 2; restart++) {
+        secret = alice;
+        s = begin(at, false, 8192);
+        for (int i = 0; i < 2; i++) {
+            secret = i ? bob : alice;
+            first_turn(&again);
+            answer(s, &again);
+            same_answer(&again, &one);
+            assert_int_equal(again.cached, restart ? (PROMPT - 1) / PAGE * PAGE : 0);
+            second_turn(&again, &one);
+            answer(s, &again);
+            same_answer(&again, &two);
+            assert_true(again.cached >= whole);
+        }
+        glim_service_stop(s);
+        assert_int_equal(files_in(at) - plain_files, 2 * ((two.n + two.answers) / PAGE));
+    }
+    secret = NULL;
+    s = begin(at, false, 0);
+    first_turn(&again);
+    answer(s, &again);
+    same_answer(&again, &one);
+    assert_int_equal(again.cached, (PROMPT - 1) / PAGE * PAGE);
+    glim_service_stop(s);
+}
+
+static void expect_no_secret(glim_service *s, const char *given)
+{
+    struct glim_request r = GLIM_REQUEST_INIT;
+    struct glim_error e;
+    first_turn(&one);
+    r.prompt = one.prompt;
+    r.prompts = one.n;
+    r.on_done = on_done;
+    r.secret = given;
+    r.secret_bytes = given ? strlen(given) : 0;
+    assert_int_equal(glim_service_submit(s, &r, NULL, &e), GLIM_EINVAL);
+    assert_non_null(strstr(e.text, "secret"));
+}
+
+static void test_without_a_secret(void **state)
+{
+    (void)state;
+    secret = "";
+    glim_service *const s = begin(NULL, false, 0);
+    secret = NULL;
+    expect_no_secret(s, NULL);
+    expect_no_secret(s, "fifteen bytes!!");
+    glim_service_stop(s);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -319,6 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_second_turn), cmocka_unit_test(test_second_turn_with_drafts),
         cmocka_unit_test(test_beyond_memory), cmocka_unit_test(test_other_bits),
+        cmocka_unit_test(test_keys), cmocka_unit_test(test_without_a_secret),
         cmocka_unit_test(test_full_disk), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -72,18 +72,24 @@ static void cache_new(struct fixture *f, struct kv *kv)
 }
 
 /* Computes a timeline of n tokens, from what is found; how much was. */
-static uint64_t run(struct fixture *f, const int32_t *token, const uint8_t *role, uint64_t n)
+static uint64_t run_keyed(struct fixture *f, const struct snapshot_key *key, const int32_t *token,
+                          const uint8_t *role, uint64_t n)
 {
     struct kv kv;
     cache_new(f, &kv);
-    const uint64_t found = prefix_join(&f->tree, &kv, token, role, n, NULL);
+    const uint64_t found = prefix_join(&f->tree, &kv, key, token, role, n, NULL);
     assert_int_equal(kv.length, found);
     check_rows(&kv, token, role);
     write_rows(&kv, token, role, n);
     check_rows(&kv, token, role);
-    prefix_keep(&f->tree, &kv, token, role, n, n, true);
+    prefix_keep(&f->tree, &kv, key, token, role, n, n, true);
     kv_deinit(&kv);
     return found;
+}
+
+static uint64_t run(struct fixture *f, const int32_t *token, const uint8_t *role, uint64_t n)
+{
+    return run_keyed(f, NULL, token, role, n);
 }
 
 static void test_found(void **state)
@@ -127,15 +133,15 @@ static void test_while_it_runs(void **state)
     open_tree(&f, PAGES);
     cache_new(&f, &a);
     write_rows(&a, token, role, PAGE + 9);
-    prefix_keep(&f.tree, &a, token, role, PAGE + 9, PAGE + 9, false);
+    prefix_keep(&f.tree, &a, NULL, token, role, PAGE + 9, PAGE + 9, false);
     cache_new(&f, &b);
-    assert_int_equal(prefix_join(&f.tree, &b, token, role, LONGEST, NULL), PAGE);
+    assert_int_equal(prefix_join(&f.tree, &b, NULL, token, role, LONGEST, NULL), PAGE);
     assert_int_equal(b.mtp_length, PAGE - 1);
     write_rows(&b, token, role, 2 * PAGE);
     write_rows(&a, token, role, 2 * PAGE);
     assert_ptr_equal(a.page[0], b.page[0]);
-    prefix_keep(&f.tree, &a, token, role, 2 * PAGE, 2 * PAGE - 1, true);
-    prefix_keep(&f.tree, &b, token, role, 2 * PAGE, 2 * PAGE - 1, true);
+    prefix_keep(&f.tree, &a, NULL, token, role, 2 * PAGE, 2 * PAGE - 1, true);
+    prefix_keep(&f.tree, &b, NULL, token, role, 2 * PAGE, 2 * PAGE - 1, true);
     assert_int_equal(f.tree.nodes, 2);
     assert_ptr_equal(a.page[1], b.page[1]); /* one of two equal pages is enough */
     assert_int_equal(f.pages.used, 2);
@@ -156,18 +162,18 @@ static void test_incomplete(void **state)
     open_tree(&f, PAGES);
     cache_new(&f, &a);
     write_rows(&a, token, role, PAGE);
-    prefix_keep(&f.tree, &a, token, role, PAGE, PAGE - 1, true);
+    prefix_keep(&f.tree, &a, NULL, token, role, PAGE, PAGE - 1, true);
     kv_deinit(&a);
     cache_new(&f, &b);
-    assert_int_equal(prefix_join(&f.tree, &b, token, role, LONGEST, NULL), PAGE);
+    assert_int_equal(prefix_join(&f.tree, &b, NULL, token, role, LONGEST, NULL), PAGE);
     assert_int_equal(b.mtp_length, PAGE - 1);
     struct err e;
     assert_int_equal(kv_own(&b, PAGE - 1, PAGE, &e), 0); /* for the MTP layer's row */
     write_rows(&b, token, role, 2 * PAGE);
-    prefix_keep(&f.tree, &b, token, role, 2 * PAGE, 2 * PAGE - 1, true);
+    prefix_keep(&f.tree, &b, NULL, token, role, 2 * PAGE, 2 * PAGE - 1, true);
     assert_int_equal(f.pages.used, 2);
     cache_new(&f, &c);
-    assert_int_equal(prefix_join(&f.tree, &c, token, role, LONGEST, NULL), 2 * PAGE);
+    assert_int_equal(prefix_join(&f.tree, &c, NULL, token, role, LONGEST, NULL), 2 * PAGE);
     assert_ptr_equal(c.page[0], b.page[0]);
     kv_deinit(&b);
     kv_deinit(&c);
@@ -189,7 +195,7 @@ static void test_evict(void **state)
     assert_true(prefix_evict(&f.tree));
     assert_int_equal(run(&f, one, role, 3 * PAGE), 2 * PAGE);
     cache_new(&f, &kv);
-    assert_int_equal(prefix_join(&f.tree, &kv, two, role, PAGE, NULL), PAGE);
+    assert_int_equal(prefix_join(&f.tree, &kv, NULL, two, role, PAGE, NULL), PAGE);
     for (int i = 0; i < 4; i++)
         assert_true(prefix_evict(&f.tree));
     assert_false(prefix_evict(&f.tree)); /* the page that kv holds */
@@ -197,6 +203,24 @@ static void test_evict(void **state)
     assert_true(prefix_evict(&f.tree));
     assert_false(prefix_evict(&f.tree));
     assert_int_equal(f.tree.nodes, 0);
+    close_tree(&f);
+}
+
+/* Who has a key shares with nobody, and nobody with them. */
+static void test_keys(void **state)
+{
+    (void)state;
+    static const struct snapshot_key key[2]; /* who they are is where they are */
+    static const struct snapshot_key *const all[] = {NULL, &key[0], &key[1]};
+    const int32_t token[LONGEST] = {1};
+    const uint8_t role[LONGEST] = {0};
+    struct fixture f;
+    open_tree(&f, PAGES);
+    for (uint64_t i = 0; i < COUNT_OF(all); i++)
+        assert_int_equal(run_keyed(&f, all[i], token, role, (i + 1) * PAGE), 0);
+    for (uint64_t i = 0; i < COUNT_OF(all); i++)
+        assert_int_equal(run_keyed(&f, all[i], token, role, LONGEST), (i + 1) * PAGE);
+    assert_int_equal(f.tree.nodes, 3 * (LONGEST / PAGE));
     close_tree(&f);
 }
 
@@ -248,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_while_it_runs),
         cmocka_unit_test(test_incomplete),
         cmocka_unit_test(test_evict),
+        cmocka_unit_test(test_keys),
         cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

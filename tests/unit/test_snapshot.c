@@ -13,6 +13,11 @@
 
 #include <cmocka.h>
 
+#if GLIM_WITH_SSL
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+#endif
+
 #include "base/io.h"
 #include "util/files.h"
 #include "util/pages.h"
@@ -20,6 +25,155 @@
 #if GLIM_WITH_ZSTD && GLIM_WITH_SSL
 
 enum { BYTES = 700, BUDGET = 1 << 30 };
+
+/* ---- with a key ---- */
+
+static struct snapshot_key alice, bob;
+
+static void make_key(struct snapshot_key *k, const char *secret)
+{
+    struct err e;
+    if (snapshot_key_init(k, secret, strlen(secret), &e) != 0)
+        fail_msg("%s", e.text);
+}
+
+static int with_key(void **state)
+{
+    (void)state;
+    make_key(&alice, "sk-alice-0123456789");
+    make_key(&bob, "sk-bob-0123456789");
+    pages_key = &alice;
+    return 0;
+}
+
+static int without_key(void **state)
+{
+    (void)state;
+    pages_key = NULL;
+    return 0;
+}
+
+static void hkdf(const void *secret, size_t secrets, const void *salt, size_t salts,
+                 const char *info, int mode, uint8_t out[SNAPSHOT_KEY])
+{
+    EVP_KDF *const kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF_CTX *const c = EVP_KDF_CTX_new(kdf);
+    char hash[] = "SHA256";
+    OSSL_PARAM p[6], *at = p;
+    *at++ = OSSL_PARAM_construct_int("mode", &mode);
+    *at++ = OSSL_PARAM_construct_utf8_string("digest", hash, 0);
+    *at++ = OSSL_PARAM_construct_octet_string("key", (void *)(uintptr_t)secret, secrets);
+    *at++ = OSSL_PARAM_construct_octet_string("salt", (void *)(uintptr_t)salt, salts);
+    *at++ = OSSL_PARAM_construct_octet_string("info", (void *)(uintptr_t)info, strlen(info));
+    *at = OSSL_PARAM_construct_end();
+    assert_int_equal(EVP_KDF_derive(c, out, SNAPSHOT_KEY, p), 1);
+    EVP_KDF_CTX_free(c);
+    EVP_KDF_free(kdf);
+}
+
+/* As OpenSSL's own HKDF derives them. */
+static void test_derivation(void **state)
+{
+    (void)state;
+    static const char secret[] = "sk-alice-0123456789", salt[] = "glim kv 1";
+    struct snapshot_key k;
+    struct err e;
+    uint8_t want[SNAPSHOT_KEY];
+    make_key(&k, secret);
+    hkdf(secret, strlen(secret), salt, strlen(salt), "names", EVP_KDF_HKDF_MODE_EXTRACT_AND_EXPAND,
+         want);
+    assert_memory_equal(k.names, want, sizeof want);
+    hkdf(secret, strlen(secret), salt, strlen(salt), "pages", EVP_KDF_HKDF_MODE_EXTRACT_AND_EXPAND,
+         want);
+    assert_memory_equal(k.pages, want, sizeof want);
+    expect_error(snapshot_key_init(&k, secret, SNAPSHOT_SECRET_MIN - 1, &e), GLIM_EINVAL, &e, "15",
+                 "16", NULL);
+    assert_int_equal(snapshot_key_init(&k, secret, SNAPSHOT_SECRET_MIN, &e), 0);
+    snapshot_key_deinit(&k);
+    static const struct snapshot_key zero;
+    assert_memory_equal(&k, &zero, sizeof k);
+}
+
+static char *file_of(const char *folder, const struct test_page *x, size_t *n)
+{
+    char *bytes;
+    struct err e;
+    if (io_read_file(page_file(folder, x), 1 << 20, &bytes, n, &e) != 0)
+        fail_msg("%s", e.text);
+    return bytes;
+}
+
+/* A page's file says nothing of its tokens, roles or rows, and is another one each time; without a
+ * key all of them can be found in it. */
+static void test_nothing_to_read(void **state)
+{
+    (void)state;
+    for (int keyed = 0; keyed < 2; keyed++) {
+        pages_key = keyed ? &alice : NULL;
+        const char *const at = pages_folder();
+        struct snapshot *const s = pages_open(at, BYTES, BUDGET, "x");
+        struct test_page p;
+        struct err e;
+        size_t n, m;
+        page_make(&p, s, NULL, 7, BYTES);
+        assert_int_equal(page_write(s, &p, &e), 0);
+        char *const bytes = file_of(at, &p, &n);
+        for (size_t i = 0; i + 16 <= BYTES; i += 16)
+            assert_int_equal(memmem(bytes, n, p.rows + i, 16) == NULL, keyed);
+        for (int i = 0; i + 2 <= KV_PAGE_TOK; i += 2)
+            assert_int_equal(memmem(bytes, n, &p.token[i], 2 * sizeof *p.token) == NULL, keyed);
+        assert_int_equal(memmem(bytes, n, p.role, sizeof p.role) == NULL, keyed);
+        snapshot_remove(s, &p.name);
+        assert_false(snapshot_touch(s, &p.name));
+        assert_int_equal(page_write(s, &p, &e), 0);
+        char *const again = file_of(at, &p, &m);
+        assert_int_equal(n, m);
+        assert_int_equal(memcmp(bytes, again, n) != 0, keyed);
+        free(bytes);
+        free(again);
+        page_free(&p);
+        snapshot_close(s);
+    }
+    pages_key = &alice;
+}
+
+/* The same page has other names with other keys, and is not read with another one whatever its name
+ * is. */
+static void test_others_find_nothing(void **state)
+{
+    (void)state;
+    const struct snapshot_key *const keys[] = {&alice, &bob, NULL};
+    const char *const at = pages_folder();
+    struct snapshot *const s = pages_open(at, BYTES, BUDGET, "x");
+    struct test_page p[3];
+    struct err e;
+    for (int i = 0; i < 3; i++) {
+        pages_key = keys[i];
+        page_make(&p[i], s, NULL, 1, BYTES);
+    }
+    assert_int_equal(page_write(s, &p[0], &e), 0);
+    for (int i = 1; i < 3; i++) {
+        assert_memory_equal(p[i].token, p[0].token, sizeof p[0].token);
+        assert_memory_not_equal(p[i].name.hash, p[0].name.hash, SNAPSHOT_HASH);
+        assert_false(page_is_there(s, &p[i]));
+        struct test_page wrong = p[0];
+        wrong.name.key = keys[i];
+        size_t n;
+        char *const bytes = file_of(at, &p[0], &n);
+        assert_false(page_is_there(s, &wrong));
+        write_file(page_file(at, &p[i]), bytes, n);
+        assert_false(page_is_there(s, &p[i]));
+        assert_int_equal(page_write(s, &p[0], &e), 0);
+        assert_true(page_is_there(s, &p[0]));
+        free(bytes);
+    }
+    assert_int_equal(files_in(at), 1);
+    for (int i = 0; i < 3; i++)
+        page_free(&p[i]);
+    snapshot_close(s);
+}
+
+/* ---- both ---- */
 
 /* Every type of rows, as pages of that layout. */
 static void test_round_trip(void **state)
@@ -65,19 +219,19 @@ static void test_names(void **state)
     const struct snapshot_name *const at = &a.name;
     for (int i = 0; i < KV_PAGE_TOK; i++) {
         a.token[i]++;
-        assert_int_equal(snapshot_name(s, NULL, a.token, a.role, &name, &e), 0);
+        assert_int_equal(snapshot_name(s, pages_key, NULL, a.token, a.role, &name, &e), 0);
         assert_memory_not_equal(name.hash, at->hash, SNAPSHOT_HASH);
         a.token[i]--;
         a.role[i] ^= 1;
-        assert_int_equal(snapshot_name(s, NULL, a.token, a.role, &name, &e), 0);
+        assert_int_equal(snapshot_name(s, pages_key, NULL, a.token, a.role, &name, &e), 0);
         assert_memory_not_equal(name.hash, at->hash, SNAPSHOT_HASH);
         a.role[i] ^= 1;
     }
-    assert_int_equal(snapshot_name(s, NULL, a.token, a.role, &name, &e), 0);
+    assert_int_equal(snapshot_name(s, pages_key, NULL, a.token, a.role, &name, &e), 0);
     assert_memory_equal(name.hash, at->hash, SNAPSHOT_HASH);
-    assert_int_equal(snapshot_name(s, NULL, b.token, b.role, &name, &e), 0);
+    assert_int_equal(snapshot_name(s, pages_key, NULL, b.token, b.role, &name, &e), 0);
     assert_memory_not_equal(name.hash, b.name.hash, SNAPSHOT_HASH);
-    assert_int_equal(snapshot_name(other, NULL, a.token, a.role, &name, &e), 0);
+    assert_int_equal(snapshot_name(other, pages_key, NULL, a.token, a.role, &name, &e), 0);
     assert_memory_not_equal(name.hash, at->hash, SNAPSHOT_HASH);
     page_free(&a);
     page_free(&b);
@@ -260,6 +414,8 @@ static void test_budget(void **state)
     page_free(&last);
 }
 
+#define KEYED(test) cmocka_unit_test_setup_teardown(test, with_key, without_key)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +423,9 @@ int main(void)
         cmocka_unit_test(test_every_byte),       cmocka_unit_test(test_every_length),
         cmocka_unit_test(test_foreign),          cmocka_unit_test(test_folder_of_others),
         cmocka_unit_test(test_budget),
+        KEYED(test_derivation), KEYED(test_nothing_to_read), KEYED(test_others_find_nothing),
+        KEYED(test_round_trip), KEYED(test_names), KEYED(test_every_byte),
+        KEYED(test_every_length), KEYED(test_foreign), KEYED(test_budget),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -15,6 +15,8 @@
 #include "util/files.h"
 #include "util/rng.h"
 
+const struct snapshot_key *pages_key;
+
 struct snapshot *pages_open(const char *folder, size_t page_bytes, uint64_t budget,
                             const char *identity)
 {
@@ -38,7 +40,8 @@ void page_make(struct test_page *x, const struct snapshot *s, const struct test_
     x->rows = malloc(bytes);
     rng_bytes(&r, x->rows, bytes);
     assert_int_equal(
-        snapshot_name(s, before ? &before->name : NULL, x->token, x->role, &x->name, &e), 0);
+        snapshot_name(s, pages_key, before ? &before->name : NULL, x->token, x->role, &x->name, &e),
+        0);
 }
 
 void page_free(struct test_page *x)

@@ -17,6 +17,9 @@ struct test_page {
 /* A folder's snapshots, with an identity of that text; fails the test if it cannot be. */
 struct snapshot *pages_open(const char *folder, size_t page_bytes, uint64_t budget,
                             const char *identity);
+/* What names of pages are made with; NULL: plain ones. */
+extern const struct snapshot_key *pages_key;
+
 /* Number i of a path: the same for the same salt, path and size. before: NULL for i = 0. */
 void page_make(struct test_page *x, const struct snapshot *s, const struct test_page *before,
                unsigned salt, size_t bytes);
