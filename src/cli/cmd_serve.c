@@ -33,6 +33,7 @@ struct serve {
     struct server_options options;
     const char *key[KEYS_MAX];
     char *keys_text, *cert, *private_key;
+    size_t keys_bytes;
     /* of the loader */
     pthread_t loader;
     struct glim_error error;
@@ -52,9 +53,8 @@ static int add_key(struct serve *s, const char *key, struct err *e)
 /* One key a line; empty lines and those that begin with # are skipped. */
 static int read_keys(struct serve *s, const char *path, struct err *e)
 {
-    size_t len;
     char *rest = NULL;
-    int rc = io_read_file(path, FILE_BYTES_MAX, &s->keys_text, &len, e);
+    int rc = io_read_file(path, FILE_BYTES_MAX, &s->keys_text, &s->keys_bytes, e);
     if (rc != GLIM_OK)
         return rc;
     for (char *line = strtok_r(s->keys_text, "\r\n", &rest); line && rc == GLIM_OK;
@@ -141,6 +141,28 @@ static int read_limits(struct http_limits *l, const char *text, struct err *e)
     return GLIM_OK;
 }
 
+/* What is encrypted with a key is as safe as the key is hard to guess. */
+static int check_secrets(const struct serve *s, struct err *e)
+{
+    enum { LEAST = 16 };
+    if (!s->o->kv_dir)
+        return err_set(e, GLIM_EINVAL, "--kv-encrypt: nothing is kept on disk; give --kv-dir too");
+    if (s->options.keys.n == 0)
+        return err_set(e, GLIM_EINVAL,
+                       "--kv-encrypt: there is no API key to encrypt with; give "
+                       "--api-key-file FILE, a key a line, each of %d bytes or more "
+                       "(openssl rand -hex 32)",
+                       LEAST);
+    for (size_t i = 0; i < s->options.keys.n; i++) {
+        if (strlen(s->key[i]) < LEAST)
+            return err_set(e, GLIM_EINVAL,
+                           "--kv-encrypt: API key %zu has %zu bytes, expected %d or more that "
+                           "nobody guesses (openssl rand -hex 32)",
+                           i + 1, strlen(s->key[i]), LEAST);
+    }
+    return GLIM_OK;
+}
+
 static int read_options(struct serve *s, struct err *e)
 {
     const struct opts *const o = s->o;
@@ -162,6 +184,8 @@ static int read_options(struct serve *s, struct err *e)
         rc = add_key(s, o->api_key.v[i], e);
     if (rc == GLIM_OK && o->api_key_file)
         rc = read_keys(s, o->api_key_file, e);
+    if (rc == GLIM_OK && o->kv_encrypt)
+        rc = check_secrets(s, e);
     return rc == GLIM_OK ? read_tls(s, e) : rc;
 }
 
@@ -196,6 +220,7 @@ static int load(struct serve *s)
     so.mtp = model_drafts(o, s->model);
     so.kv_dir = o->kv_dir;
     so.kv_dir_bytes = o->kv_dir_bytes;
+    so.kv_encrypt = o->kv_encrypt;
     int rc = glim_service_start(&s->service, s->model, &so, &s->error);
     if (rc == GLIM_ELIMIT && so.mtp && o->drafts == DRAFTS_AUTO) {
         so.mtp = false; /* where only that is too much for the memory */
@@ -282,6 +307,13 @@ static int serve(struct serve *s, const sigset_t *set)
     return EXIT_OK;
 }
 
+static void wipe_keys(struct serve *s)
+{
+    if (s->keys_text)
+        explicit_bzero(s->keys_text, s->keys_bytes);
+    free(s->keys_text);
+}
+
 int cmd_serve(const struct opts *o)
 {
     struct serve s = {.o = o};
@@ -295,7 +327,7 @@ int cmd_serve(const struct opts *o)
     server_stop(s.server);
     glim_service_stop(s.service);
     glim_model_close(s.model);
-    free(s.keys_text);
+    wipe_keys(&s);
     free(s.cert);
     free(s.private_key);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);

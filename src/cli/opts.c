@@ -140,6 +140,8 @@ static const struct opt table[] = {
      "only]"},
     {"kv-dir-size", 0, OPT_SIZE, GROUP_VERB, V(SERVE), "SIZE", 1, 1e18, AT(kv_dir_bytes),
      "room for them, as 50G; those not used for the longest time go [20 GB]"},
+    {"kv-encrypt", 0, OPT_FLAG, GROUP_VERB, V(SERVE), NULL, 0, 0, AT(kv_encrypt),
+     "encrypt what is kept on disk with the API key of whoever asked: no other finds or reads it"},
     {"config", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "FILE", 0, 0, AT(config),
      "options from a file, name = value; the command line counts more"},
     {"log", 0, OPT_CHOICE, GROUP_VERB, V(SERVE), "off|errors|requests|debug", 0, 0, AT(log),

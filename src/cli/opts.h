@@ -118,7 +118,7 @@ struct opts {
     struct opt_texts api_key, allowed_host, cors_origin;
     uint64_t port, parallel, queue, cache_tok, kv_dir_bytes;
     double prompt_share;
-    bool any_model;
+    bool any_model, kv_encrypt;
     int log;
     /* launch */
     const char *url;

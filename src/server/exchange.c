@@ -124,6 +124,10 @@ const char *exchange_owner(const struct exchange *x)
 {
     return x->owner;
 }
+const char *exchange_key(const struct exchange *x)
+{
+    return x->key;
+}
 
 const char *exchange_body(const struct exchange *x, size_t *len)
 {
@@ -136,8 +140,9 @@ const char *exchange_request_header(const struct exchange *x, const char *name)
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
-void exchange_set_owner(struct exchange *x, const char *owner)
+void exchange_set_owner(struct exchange *x, const char *owner, const char *key)
 {
+    x->key = key;
     (void)snprintf(x->owner, sizeof x->owner, "%s", owner);
 }
 

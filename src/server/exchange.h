@@ -54,8 +54,10 @@ bool exchange_chunked_or_long(const struct exchange *x, uint64_t bytes);
 /* For whoever routes: kept, not looked at. */
 void exchange_set_route(struct exchange *x, const void *route);
 const void *exchange_route(const struct exchange *x);
-void exchange_set_owner(struct exchange *x, const char *owner); /* copied, cut to 63 bytes */
+/* owner: copied, cut to 63 bytes. key: the one it came with, borrowed, NULL: none. */
+void exchange_set_owner(struct exchange *x, const char *owner, const char *key);
 const char *exchange_owner(const struct exchange *x);
+const char *exchange_key(const struct exchange *x);
 
 /* At most once, before the answer. False if the client has left already: no hook but free is called
  * then. */

@@ -284,6 +284,8 @@ static int submit_one(struct generation *g, struct choice *c, struct fault *f)
     r.timeout_ns = DEADLINE_NS;
     r.generate.sampling.seed += c->index;
     r.owner = exchange_owner(g->x);
+    r.secret = exchange_key(g->x);
+    r.secret_bytes = r.secret ? strlen(r.secret) : 0;
     r.logprobs = g->logprobs;
     r.top_logprobs = g->top_logprobs;
     r.prompt_logprobs = g->prompt_logprobs;

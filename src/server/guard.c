@@ -70,7 +70,7 @@ static int check_key(struct server *s, struct exchange *x, struct fault *f)
     if (!found)
         return fault_set(f, FAULT_KEY, NULL, "Unknown API key");
     (void)snprintf(owner, sizeof owner, "key %zu", found);
-    exchange_set_owner(x, owner);
+    exchange_set_owner(x, owner, s->o.keys.v[found - 1]);
     return 0;
 }
 

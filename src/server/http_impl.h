@@ -22,6 +22,7 @@ struct exchange {
     bool dropping;      /* the body: answered already, or too much */
     bool quick, served;
     char id[EXCHANGE_ID_LEN + 1], owner[64];
+    const char *key; /* it came with; borrowed */
     const void *route;
     uint64_t start_ns;
     struct exchange *next; /* of the workers' queue */
