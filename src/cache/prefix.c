@@ -240,6 +240,16 @@ void prefix_deinit(struct prefix *p)
     *p = (struct prefix){.pages = p->pages};
 }
 
+static void remove_leaf(struct prefix *p, struct prefix_node *x)
+{
+    struct prefix_node **at = children(p, x->parent);
+    while (*at != x)
+        at = &(*at)->next;
+    *at = x->next;
+    p->nodes--;
+    free_node(p, x);
+}
+
 struct search {
     const struct kv_pages *pages;
     struct prefix_node *oldest;
@@ -260,11 +270,29 @@ bool prefix_evict(struct prefix *p)
     struct prefix_node *const x = s.oldest;
     if (!x)
         return false;
-    struct prefix_node **at = children(p, x->parent);
-    while (*at != x)
-        at = &(*at)->next;
-    *at = x->next;
-    p->nodes--;
-    free_node(p, x);
+    remove_leaf(p, x);
     return true;
+}
+
+uint64_t prefix_erase(struct prefix *p, const struct snapshot_key *key, const int32_t *token,
+                      const uint8_t *role, uint64_t n, uint64_t *left)
+{
+    struct prefix_node *last = NULL, *x;
+    uint64_t erased = 0;
+    uint32_t shared;
+    *left = 0;
+    while (*left < n
+           && (x = nearest(p, last, key, token + *left, role + *left, n - *left, &shared))
+           && shared == x->n) {
+        *left += x->n;
+        last = x;
+    }
+    while (last && !last->child && kv_pages_holders(p->pages, last->page) == 1) {
+        x = last;
+        last = x->parent;
+        *left -= x->n;
+        erased += x->n;
+        remove_leaf(p, x);
+    }
+    return erased;
 }

@@ -64,6 +64,11 @@ bool prefix_waiting(const struct prefix *p, struct prefix_page *out);
 /* That page no longer waits. */
 void prefix_take_out(struct prefix *p);
 
+/* Lets the last pages of the path of these tokens go, as far as nothing goes on behind them and
+ * nobody else holds them; returns how many tokens were in them. *left: of the path so many stay. */
+uint64_t prefix_erase(struct prefix *p, const struct snapshot_key *key, const int32_t *token,
+                      const uint8_t *role, uint64_t n, uint64_t *left);
+
 /* Lets one page go; false if there is none that nobody else holds. */
 bool prefix_evict(struct prefix *p);
 

@@ -81,4 +81,61 @@ int snapshot_identity(const void *bytes, size_t n, uint8_t out[SNAPSHOT_HASH], s
                    "this glim was built without zstd or OpenSSL, and saves no prefixes");
 }
 
+int snapshot_form_init(struct snapshot_form *f, uint64_t page_bytes,
+                       const uint8_t identity[SNAPSHOT_HASH], struct err *e)
+{
+    (void)page_bytes;
+    *f = (struct snapshot_form){0};
+    return snapshot_identity(identity, SNAPSHOT_HASH, f->identity, e);
+}
+
+void snapshot_form_deinit(struct snapshot_form *f) { (void)f; }
+
+int snapshot_form_name(const uint8_t identity[SNAPSHOT_HASH], const struct snapshot_key *key,
+                       const struct snapshot_name *before, const int32_t *token,
+                       const uint8_t *role, struct snapshot_name *out, struct err *e)
+{
+    (void)identity;
+    (void)key;
+    (void)before;
+    (void)token;
+    (void)role;
+    (void)out;
+    return err_set(e, GLIM_EUNSUPPORTED, "built without snapshots");
+}
+
+int snapshot_form_pack(struct snapshot_form *f, const struct snapshot_name *name,
+                       const int32_t *token, const uint8_t *role, const uint8_t *page, size_t *n,
+                       struct err *e)
+{
+    (void)f;
+    (void)name;
+    (void)token;
+    (void)role;
+    (void)page;
+    (void)n;
+    return err_set(e, GLIM_EUNSUPPORTED, "built without snapshots");
+}
+
+uint64_t snapshot_form_bytes(const struct snapshot_form *f, bool with_key)
+{
+    (void)f;
+    (void)with_key;
+    return 0;
+}
+
+bool snapshot_form_next(struct snapshot_form *f, const struct snapshot_key *key,
+                        const struct snapshot_name *before, uint64_t n,
+                        struct snapshot_name *name, struct snapshot_rows *rows, uint8_t *page)
+{
+    (void)f;
+    (void)key;
+    (void)before;
+    (void)n;
+    (void)name;
+    (void)rows;
+    (void)page;
+    return false;
+}
+
 #endif
