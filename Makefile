@@ -45,9 +45,9 @@ else ifeq ($(BUILD),tsan)
   LDSAN := -fsanitize=thread
   UNROLLED := -O1 -g1
 else ifeq ($(BUILD),hostile)
-  # Rare paths all the time: cache pages of two tokens, room for two experts.
+  # Rare paths all the time: cache pages of two tokens, room for two experts, slots saved page by page.
   O := build/hostile
-  FLAGS := $(HARDEN) -DKV_PAGE_TOK=2 -DSLOTS_MAX=2
+  FLAGS := $(HARDEN) -DKV_PAGE_TOK=2 -DSLOTS_MAX=2 -DSLOT_ROUND_NS=0
 else ifeq ($(BUILD),fuzz)
   O := build/fuzz
   CC := clang

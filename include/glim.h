@@ -543,6 +543,7 @@ struct glim_service_options {
      * disk encrypted (AES-256-GCM, keys by HKDF-SHA256) under names that say nothing, in memory
      * apart from what others have. Needs OpenSSL: else GLIM_EUNSUPPORTED. */
     bool kv_encrypt;
+    bool slot_files;        /* slots may be saved and restored. Needs zstd and OpenSSL */
 };
 #define GLIM_SERVICE_OPTIONS_INIT {.size = sizeof(struct glim_service_options)}
 
@@ -620,18 +621,59 @@ struct glim_service_state {
 };
 GLIM_API void glim_service_state(glim_service *s, struct glim_service_state *out);
 
-/* One that is worked on or waits. */
-enum glim_phase { GLIM_PHASE_WAITING, GLIM_PHASE_PROMPT, GLIM_PHASE_ANSWER };
-struct glim_service_request {
-    uint64_t id;
+/* A request that is worked on runs in a slot, numbered from 0. When it has ended, the slot
+ * remembers its tokens until another request runs there. A request takes the free slot of its owner
+ * whose tokens it goes on from, else one that was never used, else the one that was not used for
+ * the longest time. What was computed is no slot's own: it is kept for all, as long as there is
+ * room. */
+enum glim_phase { GLIM_PHASE_WAITING, GLIM_PHASE_PROMPT, GLIM_PHASE_ANSWER, GLIM_PHASE_IDLE };
+/* A slot, or a request that waits for one. */
+struct glim_service_slot {
+    int32_t slot;  /* -1: it waits */
+    uint64_t id;   /* of the request; 0: none is worked on */
     enum glim_phase phase;
     uint64_t prompt_tok, cached_tok, done_tok, output_tok; /* done: of the prompt */
     uint64_t age_ns; /* since submission */
+    uint64_t kept_tok; /* IDLE: of the timeline that the slot remembers */
     char owner[64];
 };
-/* Up to `max` of them, oldest first; returns how many. */
-GLIM_API size_t glim_service_requests(glim_service *s, struct glim_service_request *out,
-                                      size_t max);
+/* Up to `max` of them, the slots by number, then what waits; returns how many. */
+GLIM_API size_t glim_service_slots(glim_service *s, struct glim_service_slot *out, size_t max);
+
+/* What to do with the timeline that an idle slot remembers. */
+enum glim_slot_verb {
+    GLIM_SLOT_SAVE,    /* its whole pages of 64 tokens, as far as they are in memory, into `file` */
+    GLIM_SLOT_RESTORE, /* those of `file` into the cache, for whoever's prompt begins so; the slot
+                        * remembers them */
+    GLIM_SLOT_ERASE,   /* its pages leave the cache, in memory and in kv_dir, but for those that
+                        * others go on from; the slot forgets */
+};
+struct glim_slot_result {
+    int code;          /* 0, GLIM_EBUSY: a request runs there; GLIM_EINVAL: it is another owner's,
+                        * holds nothing, or there is no such file; GLIM_EFORMAT: it is torn, or of
+                        * another model, format or key; GLIM_EIO ... */
+    const char *error; /* "" if code is 0; borrowed */
+    uint64_t tokens;   /* saved, restored or erased */
+    uint64_t bytes;    /* written or read */
+    uint64_t ns;       /* from its beginning to its end */
+};
+struct glim_slot_request {
+    size_t size;
+    enum glim_slot_verb verb;
+    uint32_t slot;
+    const char *owner; /* as the request's that ran there; copied, as all here. NULL = "" */
+    const char *file;  /* a path, of SAVE and RESTORE; a new file has mode 0600 */
+    const void *secret; /* as struct glim_request has it */
+    size_t secret_bytes;
+    /* Once, on the service's thread; must not wait. */
+    void (*on_done)(void *ctx, const struct glim_slot_result *r);
+    void *ctx;
+};
+#define GLIM_SLOT_REQUEST_INIT {.size = sizeof(struct glim_slot_request)}
+/* One after the other, between steps and some 50 ms at a time, so that streams go on. On an error
+ * on_done is not called: GLIM_EINVAL, GLIM_EBUSY (64 wait), GLIM_EUNSUPPORTED (no slot_files). */
+GLIM_API int glim_service_slot(glim_service *s, const struct glim_slot_request *r,
+                               struct glim_error *e);
 
 /* ---- streaming ---- */
 

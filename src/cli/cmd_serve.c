@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -145,8 +146,10 @@ static int read_limits(struct http_limits *l, const char *text, struct err *e)
 static int check_secrets(const struct serve *s, struct err *e)
 {
     enum { LEAST = 16 };
-    if (!s->o->kv_dir)
-        return err_set(e, GLIM_EINVAL, "--kv-encrypt: nothing is kept on disk; give --kv-dir too");
+    if (!s->o->kv_dir && !s->o->slot_save_path)
+        return err_set(e, GLIM_EINVAL,
+                       "--kv-encrypt: nothing is kept on disk; give --kv-dir or --slot-save-path "
+                       "too");
     if (s->options.keys.n == 0)
         return err_set(e, GLIM_EINVAL,
                        "--kv-encrypt: there is no API key to encrypt with; give "
@@ -163,6 +166,18 @@ static int check_secrets(const struct serve *s, struct err *e)
     return GLIM_OK;
 }
 
+/* As kv_dir, it holds what people wrote. */
+static int check_folder(const char *path, struct err *e)
+{
+    struct stat st;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return err_set(e, GLIM_EIO, "--slot-save-path %s: %s", path, strerror(errno));
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode) || access(path, W_OK | X_OK) != 0)
+        return err_set(e, GLIM_EINVAL, "--slot-save-path %s: no folder that can be written to",
+                       path);
+    return GLIM_OK;
+}
+
 static int read_options(struct serve *s, struct err *e)
 {
     const struct opts *const o = s->o;
@@ -175,6 +190,7 @@ static int read_options(struct serve *s, struct err *e)
         .origins = {o->cors_origin.v, o->cors_origin.n},
         .alias = o->alias,
         .any_model = o->any_model,
+        .slot_folder = o->slot_save_path,
         .limits = HTTP_LIMITS_DEFAULT,
         .log = on_log,
         .log_level = o->log - 1,
@@ -184,6 +200,8 @@ static int read_options(struct serve *s, struct err *e)
         rc = add_key(s, o->api_key.v[i], e);
     if (rc == GLIM_OK && o->api_key_file)
         rc = read_keys(s, o->api_key_file, e);
+    if (rc == GLIM_OK && o->slot_save_path)
+        rc = check_folder(o->slot_save_path, e);
     if (rc == GLIM_OK && o->kv_encrypt)
         rc = check_secrets(s, e);
     return rc == GLIM_OK ? read_tls(s, e) : rc;
@@ -221,6 +239,7 @@ static int load(struct serve *s)
     so.kv_dir = o->kv_dir;
     so.kv_dir_bytes = o->kv_dir_bytes;
     so.kv_encrypt = o->kv_encrypt;
+    so.slot_files = o->slot_save_path != NULL;
     int rc = glim_service_start(&s->service, s->model, &so, &s->error);
     if (rc == GLIM_ELIMIT && so.mtp && o->drafts == DRAFTS_AUTO) {
         so.mtp = false; /* where only that is too much for the memory */

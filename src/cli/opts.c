@@ -142,6 +142,8 @@ static const struct opt table[] = {
      "room for them, as 50G; those not used for the longest time go [20 GB]"},
     {"kv-encrypt", 0, OPT_FLAG, GROUP_VERB, V(SERVE), NULL, 0, 0, AT(kv_encrypt),
      "encrypt what is kept on disk with the API key of whoever asked: no other finds or reads it"},
+    {"slot-save-path", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "DIR", 0, 0, AT(slot_save_path),
+     "a folder for what POST /slots/N?action=save is asked to keep [none is kept]"},
     {"config", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "FILE", 0, 0, AT(config),
      "options from a file, name = value; the command line counts more"},
     {"log", 0, OPT_CHOICE, GROUP_VERB, V(SERVE), "off|errors|requests|debug", 0, 0, AT(log),

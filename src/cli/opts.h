@@ -115,6 +115,7 @@ struct opts {
     bool fresh;
     /* serve */
     const char *host, *api_key_file, *tls_cert, *tls_key, *alias, *config, *kv_dir, *limits;
+    const char *slot_save_path;
     struct opt_texts api_key, allowed_host, cors_origin;
     uint64_t port, parallel, queue, cache_tok, kv_dir_bytes;
     double prompt_share;

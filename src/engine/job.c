@@ -301,6 +301,7 @@ void job_end(struct job *j, int rc, const struct err *e)
     count_end(j, rc);
     if (j->s.token)
         job_keep(j, true);
+    place_remember(j);
     service_forget(v, j);
     r->on_done(r->ctx, &j->result);
     if (j->answering)

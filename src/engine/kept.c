@@ -26,20 +26,30 @@ static void wake(void *ctx)
     (void)pthread_mutex_unlock(&v->lock);
 }
 
-int kept_open(struct glim_service *v, const char *folder, uint64_t bytes, struct err *e)
+static int open_folder(struct glim_service *v, const char *folder, uint64_t bytes,
+                       const struct buf *id, struct err *e)
 {
-    struct buf id;
-    if (!folder)
-        return GLIM_OK;
-    buf_init(&id);
-    int rc = identity_write(&id, v->model, &v->shape, "", e);
-    if (rc == 0)
-        rc = snapshot_open(&v->kept.snapshot, folder, v->pages.page_bytes,
-                           bytes ? bytes : KEPT_BYTES, id.data, id.len, e);
-    buf_deinit(&id);
+    int rc = snapshot_open(&v->kept.snapshot, folder, v->pages.page_bytes,
+                           bytes ? bytes : KEPT_BYTES, id->data, id->len, e);
     if (rc == 0)
         rc = saver_new(&v->kept.saver, v->kept.snapshot, v->pages.page_bytes, wake, v, e);
     v->prefix.saving = rc == 0;
+    return rc;
+}
+
+int kept_open(struct glim_service *v, const struct glim_service_options *o, struct err *e)
+{
+    struct buf id;
+    if (!o->kv_dir && !o->slot_files)
+        return GLIM_OK;
+    buf_init(&id);
+    int rc = identity_write(&id, v->model, &v->shape, "", e);
+    if (rc == 0 && o->slot_files)
+        rc = snapshot_identity(id.data, id.len, v->identity, e);
+    if (rc == 0 && o->kv_dir)
+        rc = open_folder(v, o->kv_dir, o->kv_dir_bytes, &id, e);
+    v->slot_files = o->slot_files;
+    buf_deinit(&id);
     return rc;
 }
 

@@ -11,6 +11,7 @@
 struct request {
     struct request *next; /* in a list of its owner's */
     uint64_t id;
+    uint32_t place; /* where it runs */
     char *owner;
     struct snapshot_key key; /* of its secret; wiped in the end */
     int32_t *prompt;      /* [prompts] */
@@ -29,7 +30,7 @@ struct request {
     void *ctx;
 
     atomic_bool cancelled;
-    /* For glim_service_requests: written by the service's thread, read under its lock or not at
+    /* For glim_service_slots: written by the service's thread, read under its lock or not at
      * all. */
     _Atomic enum glim_phase phase;
     atomic_uint_least64_t done_tok, cached_tok, output_tok;

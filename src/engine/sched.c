@@ -29,7 +29,7 @@ void service_forget(struct glim_service *v, struct job *j)
     queue_done(&v->queue, j->r);
     memset(v->running, 0, sizeof v->running);
     for (size_t i = 0; i < n; i++)
-        v->running[i] = v->job[i]->r;
+        v->running[v->job[i]->r->place] = v->job[i]->r;
     v->state = v->counts;
     (void)pthread_mutex_unlock(&v->lock);
 }
@@ -51,7 +51,7 @@ static void admit(struct glim_service *v, struct request *r)
     if (!j) {
         (void)pthread_mutex_lock(&v->lock);
         queue_done(&v->queue, r);
-        v->running[v->jobs] = NULL;
+        v->running[r->place] = NULL;
         (void)pthread_mutex_unlock(&v->lock);
         v->counts.failed++;
         r->on_done(r->ctx, &(struct glim_result){.code = rc, .error = e.text});
@@ -431,8 +431,10 @@ static void take_requests(struct glim_service *v)
         (void)pthread_mutex_lock(&v->lock);
         refuse_over(v);
         struct request *const r = v->jobs < v->shape.parallel ? queue_take(&v->queue) : NULL;
-        if (r)
-            v->running[v->jobs] = r;
+        if (r) {
+            r->place = places_choose(v, r);
+            v->running[r->place] = r;
+        }
         (void)pthread_mutex_unlock(&v->lock);
         if (!r)
             return;
@@ -445,7 +447,8 @@ static bool wait_for_work(struct glim_service *v)
 {
     (void)pthread_mutex_lock(&v->lock);
     const bool ends = v->jobs == 0 && atomic_load(&v->stopping) && v->queue.waiting == 0;
-    if (v->jobs == 0 && !ends && v->queue.waiting == 0 && !kept_wants(v))
+    if (v->jobs == 0 && !ends && v->queue.waiting == 0 && !kept_wants(v)
+        && !actions_waiting(v))
         (void)pthread_cond_wait(&v->wake, &v->lock);
     (void)pthread_mutex_unlock(&v->lock);
     return !ends;
@@ -461,9 +464,11 @@ void *service_thread(void *service)
         end_over(v);
         prompt_round(v);
         answer_round(v);
+        actions_step(v);
         kept_step(v);
         publish(v);
     } while (wait_for_work(v));
+    actions_finish(v);
     kept_finish(v);
     return NULL;
 }

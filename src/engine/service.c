@@ -1,7 +1,6 @@
 /* service.c - see service.h. */
 #include "engine/service.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,7 +73,7 @@ static int start(struct glim_service *v, const struct glim_service_options *o, s
         return err_set(e, ge.code, "%s", ge.text);
     if (placement_enter(v->model, &v->shape, &v->memory_bytes, e) != 0)
         return blame(e, v->model->path);
-    if (make_caches(v, e) != 0 || kept_open(v, o->kv_dir, o->kv_dir_bytes, e) != 0)
+    if (make_caches(v, e) != 0 || kept_open(v, o, e) != 0)
         return e->code;
     draft_init(&v->policy, v->model->model.cfg.experts_used);
     v->counts.context_tok = v->shape.context;
@@ -123,6 +122,7 @@ void glim_service_stop(glim_service *v)
         (void)pthread_join(v->thread, NULL);
     kept_close(v);
     queue_deinit(&v->queue);
+    places_deinit(v);
     if (v->prefix.pages)
         prefix_deinit(&v->prefix);
     stepper_deinit(&v->prompt);
@@ -197,32 +197,10 @@ void glim_service_state(glim_service *v, struct glim_service_state *out)
     (void)pthread_mutex_unlock(&v->lock);
 }
 
-static void show(const struct request *r, struct glim_service_request *out)
+size_t glim_service_slots(glim_service *v, struct glim_service_slot *out, size_t max)
 {
-    *out = (struct glim_service_request){
-        .id = r->id,
-        .phase = atomic_load(&r->phase),
-        .prompt_tok = r->prompts,
-        .cached_tok = atomic_load(&r->cached_tok),
-        .done_tok = atomic_load(&r->done_tok),
-        .output_tok = atomic_load(&r->output_tok),
-        .age_ns = now_ns() - r->submitted_ns,
-    };
-    (void)snprintf(out->owner, sizeof out->owner, "%s", r->owner);
-}
-
-size_t glim_service_requests(glim_service *v, struct glim_service_request *out, size_t max)
-{
-    size_t n = 0;
     (void)pthread_mutex_lock(&v->lock);
-    for (size_t i = 0; i < COUNT_OF(v->running) && n < max; i++) {
-        if (v->running[i])
-            show(v->running[i], &out[n++]);
-    }
-    for (const struct owner *o = v->queue.owner; o; o = o->next) {
-        for (const struct request *r = o->first; r && n < max; r = r->next)
-            show(r, &out[n++]);
-    }
+    const size_t n = places_list(v, out, max);
     (void)pthread_mutex_unlock(&v->lock);
     return n;
 }

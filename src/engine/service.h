@@ -9,6 +9,7 @@
  * room.c     pages for rows: whose go when there are too few
  * kept.c     prefixes on disk; identity.c says whose they are
  * job.c      one request that is worked on
+ * places.c   slots, actions.c what is done with them: places.h
  *
  *   SV1  an answer depends on its request alone: roles of tokens are the request's (D1, T2), so
  *        neighbours, prefixes found and work done twice change no bit;
@@ -26,6 +27,7 @@
 #include "cache/saver.h"
 #include "engine/keyring.h"
 #include "engine/output.h"
+#include "engine/places.h"
 #include "engine/queue.h"
 #include "engine/speculate.h"
 #include "sample/logprob.h"
@@ -72,6 +74,8 @@ struct glim_service {
     uint64_t memory_bytes; /* of the model's budget */
     uint64_t queue_max;
     bool encrypts; /* every request has a key */
+    bool slot_files; /* with identity */
+    uint8_t identity[SNAPSHOT_HASH];
     double prompt_share;
 
     /* the thread's own */
@@ -97,7 +101,9 @@ struct glim_service {
     pthread_cond_t wake;
     uint64_t last_id;
     struct queue queue;
-    struct request *running[JOBS_MAX];
+    struct request *running[JOBS_MAX]; /* by place */
+    struct place place[JOBS_MAX];
+    struct actions actions;
     uint64_t refused;
     struct glim_service_state state; /* counts, as of the last step */
 };
@@ -129,8 +135,8 @@ int identity_write(struct buf *b, const struct glim_model *m, const struct sessi
 
 /* kept.c */
 
-/* folder NULL: nothing is kept. bytes 0: 20 GB. */
-int kept_open(struct glim_service *v, const char *folder, uint64_t bytes, struct err *e);
+/* The folder, and the identity of what goes to disk, as the options ask for. */
+int kept_open(struct glim_service *v, const struct glim_service_options *o, struct err *e);
 void kept_close(struct glim_service *v);
 /* The thread's: hands over a page if there is one and it is wanted; counts, notices. */
 void kept_step(struct glim_service *v);

@@ -1,5 +1,5 @@
 /* endpoint.h - answers that need no generation: endpoint_model.c, endpoint_text.c,
- * endpoint_state.c. */
+ * endpoint_state.c, endpoint_slots.c. */
 #ifndef GLIM_SERVER_ENDPOINT_H
 #define GLIM_SERVER_ENDPOINT_H
 

@@ -1,4 +1,4 @@
-/* endpoint_state.c - how things stand: /health, /metrics, /slots. */
+/* endpoint_state.c - how things stand: /health, /metrics. */
 #include <stdio.h>
 #include <string.h>
 
@@ -141,48 +141,6 @@ void endpoint_metrics(struct server *s, struct exchange *x)
                (double)atomic_load(&s->asked[1]));
     exchange_reply(x, 200, "text/plain; version=0.0.4", &out);
     buf_deinit(&out);
-}
-
-/* ---- slots ---- */
-
-static const char *phase_name(enum glim_phase p)
-{
-    return p == GLIM_PHASE_WAITING ? "waiting" : p == GLIM_PHASE_PROMPT ? "prompt" : "answer";
-}
-
-/* One a request in progress: who asks stays with the server. */
-void endpoint_slots(struct server *s, struct exchange *x)
-{
-    enum { SLOTS_MAX = 256 };
-    struct glim_service_request r[SLOTS_MAX];
-    const size_t n = glim_service_requests(s->service, r, SLOTS_MAX);
-    struct json_object *const list = json_object_new_array();
-    for (size_t i = 0; i < n; i++) {
-        struct json_object *const o = json_object_new_object();
-        (void)json_object_object_add(o, "id", json_object_new_uint64(r[i].id));
-        (void)json_object_object_add(o, "is_processing",
-                                     json_object_new_boolean(r[i].phase != GLIM_PHASE_WAITING));
-        (void)json_object_object_add(o, "phase", json_object_new_string(phase_name(r[i].phase)));
-        (void)json_object_object_add(o, "n_ctx", json_object_new_uint64(s->context_tok));
-        (void)json_object_object_add(o, "n_prompt_tokens", json_object_new_uint64(r[i].prompt_tok));
-        (void)json_object_object_add(o, "n_prompt_tokens_cache",
-                                     json_object_new_uint64(r[i].cached_tok));
-        (void)json_object_object_add(o, "n_prompt_tokens_processed",
-                                     json_object_new_uint64(r[i].done_tok));
-        (void)json_object_object_add(o, "n_decoded", json_object_new_uint64(r[i].output_tok));
-        (void)json_object_object_add(o, "age_ms", json_object_new_uint64(r[i].age_ns / 1000000));
-        (void)json_object_array_add(list, o);
-    }
-    respond_json(x, 200, list);
-}
-
-void endpoint_slot_action(struct server *s, struct exchange *x)
-{
-    struct fault f = {0};
-    (void)fault_set(&f, FAULT_UNSUPPORTED, NULL,
-                    "Slots cannot be saved, restored or erased yet: "
-                    "prefixes are shared and kept by themselves");
-    respond_fault(s, x, NULL, &f);
 }
 
 void endpoint_embeddings(struct server *s, struct exchange *x)

@@ -140,6 +140,11 @@ const char *exchange_request_header(const struct exchange *x, const char *name)
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
+const char *exchange_argument(const struct exchange *x, const char *name)
+{
+    return MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
 void exchange_set_owner(struct exchange *x, const char *owner, const char *key)
 {
     x->key = key;

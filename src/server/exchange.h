@@ -49,6 +49,8 @@ const char *exchange_id(const struct exchange *x); /* random, for x-request-id *
 uint64_t exchange_age_ns(const struct exchange *x);
 /* A header of the request, or NULL. Only while it is accepted: see struct http_handler. */
 const char *exchange_request_header(const struct exchange *x, const char *name);
+/* Of the request's query, decoded, or NULL. Only while it is accepted, or served quickly. */
+const char *exchange_argument(const struct exchange *x, const char *name);
 bool exchange_chunked_or_long(const struct exchange *x, uint64_t bytes);
 
 /* For whoever routes: kept, not looked at. */

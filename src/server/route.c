@@ -1,7 +1,7 @@
 /* route.c - see route.h.
  *
  * Every path answers HEAD (as GET, or with nothing where there is no GET) and OPTIONS. A query is
- * ignored. Errors are in the words of the path's API.
+ * ignored, but for what is done with slots. Errors are in the words of the path's API.
  */
 #include "server/route.h"
 

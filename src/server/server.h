@@ -29,6 +29,7 @@ struct server_options {
     struct names hosts;   /* names of this server besides those of loopback, for the Host header */
     struct names origins; /* whose web pages may ask, "https://chat.example"; "*" = all */
     const char *alias;    /* what the model is called; NULL = its own name */
+    const char *slot_folder; /* where slots are saved; NULL: they are not */
     bool any_model;       /* answer whatever model a request names */
     const char *cert, *key; /* PEM texts */
     struct http_limits limits;

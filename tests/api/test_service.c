@@ -551,8 +551,12 @@ static void test_cancel(void **state)
         submit(f, &r, &id[i]);
         free((void *)(uintptr_t)r.prompt);
     }
-    struct glim_service_request list[4];
-    assert_in_range(glim_service_requests(f->service, list, 4), 2, 3);
+    struct glim_service_slot list[4];
+    const size_t listed = glim_service_slots(f->service, list, 4);
+    assert_in_range(listed, 3, 4); /* the only place, and those that wait */
+    assert_int_equal(list[0].slot, 0);
+    assert_int_equal(list[listed - 1].slot, -1);
+    assert_int_equal(list[listed - 1].id, id[2]);
     glim_service_cancel(f->service, id[1]);
     glim_service_cancel(f->service, id[0]);
     glim_service_cancel(f->service, 12345);

@@ -120,6 +120,10 @@ class Server:
                 s.shutdown(socket.SHUT_WR)
             return read_all(s)
 
+    def busy(self):
+        """The requests that run or wait."""
+        return [x for x in self.get("/slots").json if x["phase"] != "idle"]
+
     def metrics(self):
         return {m.group(1): float(m.group(2))
                 for m in re.finditer(r"^(glim_\w+) (\S+)$", self.get("/metrics").text, re.M)}

@@ -81,7 +81,7 @@ def test_overload_is_refused_at_once():
             c = s.connect()
             c.sendall(http("POST", "/v1/completions", json.dumps(ENDLESS).encode(), JSON))
             held.append(c)
-            eventually(lambda: len(s.get("/slots").json) == len(held), "it is accepted")
+            eventually(lambda: len(s.busy()) == len(held), "it is accepted")
         began = time.monotonic()
         r = s.post("/v1/completions", {"prompt": "x", "max_tokens": 1})
         assert r.status == 503 and r.error["code"] == "server_is_overloaded" and int(r.headers["Retry-After"]) > 0, r
@@ -90,7 +90,7 @@ def test_overload_is_refused_at_once():
         assert time.monotonic() - began < 2
         for c in held:
             c.close()
-        eventually(lambda: not s.get("/slots").json, "both ended")
+        eventually(lambda: not s.busy(), "both ended")
         assert s.post("/v1/completions", {"prompt": "x", "max_tokens": 1}).status == 200
         assert s.metrics()["glim_requests_refused_total"] >= 2
 
