@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "text/charset.h"
+#include "text/cursor.h"
 #include "text/grammar.h"
 
 enum { GBNF_DEPTH = 64 };
@@ -23,8 +24,7 @@ enum { GBNF_DEPTH = 64 };
 struct gbnf {
     struct gram_builder b;
     const struct tok *t;
-    const char *text; /* [len], valid UTF-8 */
-    size_t len, at;
+    struct cursor in; /* valid UTF-8 */
     struct json_object *names; /* rule by name: its number, with DEFINED once it has a body */
     int depth;
 };
@@ -36,13 +36,13 @@ static void wrong(struct gbnf *p, const char *expected)
 {
     size_t line = 1, column = 1, n = 0;
     char found[24] = "the end";
-    for (size_t i = 0; i < p->at && i < p->len; i++) {
-        line += p->text[i] == '\n';
-        column = p->text[i] == '\n' ? 1 : column + 1;
+    for (size_t i = 0; i < p->in.at && i < p->in.len; i++) {
+        line += p->in.text[i] == '\n';
+        column = p->in.text[i] == '\n' ? 1 : column + 1;
     }
-    for (; n < 12 && p->at + n < p->len && p->text[p->at + n] != '\n'; n++)
-        found[n + 1] = p->text[p->at + n];
-    if (n > 0 || p->at < p->len) {
+    for (; n < 12 && p->in.at + n < p->in.len && p->in.text[p->in.at + n] != '\n'; n++)
+        found[n + 1] = p->in.text[p->in.at + n];
+    if (n > 0 || p->in.at < p->in.len) {
         found[0] = '"';
         found[n + 1] = '"';
         found[n + 2] = 0;
@@ -51,29 +51,15 @@ static void wrong(struct gbnf *p, const char *expected)
                found, expected);
 }
 
-static char peek(const struct gbnf *p)
-{
-    return p->at < p->len ? p->text[p->at] : 0;
-}
-
-static bool take(struct gbnf *p, const char *word)
-{
-    const size_t n = strlen(word);
-    if (p->len - p->at < n || memcmp(p->text + p->at, word, n) != 0)
-        return false;
-    p->at += n;
-    return true;
-}
-
 static void skip_space(struct gbnf *p, bool lines)
 {
-    for (char c; p->at < p->len; p->at++) {
-        c = p->text[p->at];
+    for (char c; p->in.at < p->in.len; p->in.at++) {
+        c = p->in.text[p->in.at];
         if (c == '#') {
-            while (p->at < p->len && p->text[p->at] != '\n')
-                p->at++;
+            while (p->in.at < p->in.len && p->in.text[p->in.at] != '\n')
+                p->in.at++;
             c = '\n';
-            if (p->at == p->len)
+            if (p->in.at == p->in.len)
                 return;
         }
         if (c != ' ' && c != '\t' && !(lines && (c == '\n' || c == '\r')))
@@ -84,8 +70,8 @@ static void skip_space(struct gbnf *p, bool lines)
 static size_t name_length(const struct gbnf *p)
 {
     size_t n = 0;
-    for (char c; p->at + n < p->len; n++) {
-        c = p->text[p->at + n];
+    for (char c; p->in.at + n < p->in.len; n++) {
+        c = p->in.text[p->in.at + n];
         if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'
               || c == '_'))
             break;
@@ -98,7 +84,7 @@ static size_t name_length(const struct gbnf *p)
 /* The entry of the rule named at the text, which is made if it is new. */
 static int64_t rule_named(struct gbnf *p, size_t len, bool define)
 {
-    char *const name = strndup(p->text + p->at, len);
+    char *const name = strndup(p->in.text + p->in.at, len);
     struct json_object *have = NULL;
     int64_t value = 0;
     if (!name) {
@@ -126,42 +112,43 @@ static int64_t rule_named(struct gbnf *p, size_t len, bool define)
 static uint32_t escape(struct gbnf *p)
 {
     static const char plain[] = "nrt", meant[] = "\n\r\t";
-    const char c = peek(p);
+    const char c = cursor_peek(&p->in);
     const size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
     const char *const short_form = c ? strchr(plain, c) : NULL;
     if (digits > 0) {
         size_t n;
-        const uint32_t value = hex_value(p->text + p->at + 1, p->len - p->at - 1, digits, &n);
+        const uint32_t value = hex_value(p->in.text + p->in.at + 1, cursor_left(&p->in) - 1,
+                                         digits, &n);
         if (n != digits || value > GRAM_CHAR_MAX || (value >= 0xD800 && value <= 0xDFFF)) {
             wrong(p, "the hexadecimal digits of a character");
             return 0;
         }
-        p->at += 1 + digits;
+        p->in.at += 1 + digits;
         return value;
     }
     if (!short_form && !(c && strchr("\\\"[]-^/'", c))) {
         wrong(p, "n, r, t, \\, \", [, ], x, u or U behind a backslash");
         return 0;
     }
-    p->at++;
+    p->in.at++;
     return short_form ? (uint32_t)meant[short_form - plain] : (uint32_t)c;
 }
 
 static uint32_t character(struct gbnf *p)
 {
     size_t n;
-    if (take(p, "\\"))
+    if (cursor_take(&p->in, "\\"))
         return escape(p);
-    const uint32_t c = utf8_decode_valid(p->text + p->at, &n);
-    p->at += n;
+    const uint32_t c = utf8_decode_valid(p->in.text + p->in.at, &n);
+    p->in.at += n;
     return c;
 }
 
 static uint32_t literal(struct gbnf *p, uint32_t from)
 {
-    while (p->b.rc == GLIM_OK && !take(p, "\"")) {
+    while (p->b.rc == GLIM_OK && !cursor_take(&p->in, "\"")) {
         char bytes[4];
-        if (p->at == p->len || peek(p) == '\n') {
+        if (p->in.at == p->in.len || cursor_peek(&p->in) == '\n') {
             wrong(p, "the closing \" of the text");
             break;
         }
@@ -174,16 +161,16 @@ static uint32_t literal(struct gbnf *p, uint32_t from)
 static uint32_t class(struct gbnf *p, uint32_t from)
 {
     struct charset set = {0};
-    const bool inverted = take(p, "^");
-    while (p->b.rc == GLIM_OK && !take(p, "]")) {
-        if (p->at == p->len) {
+    const bool inverted = cursor_take(&p->in, "^");
+    while (p->b.rc == GLIM_OK && !cursor_take(&p->in, "]")) {
+        if (p->in.at == p->in.len) {
             wrong(p, "the closing ] of the characters");
             break;
         }
         const uint32_t lo = character(p);
         uint32_t hi = lo;
-        if (peek(p) == '-' && p->at + 1 < p->len && p->text[p->at + 1] != ']') {
-            p->at++;
+        if (cursor_in_range(&p->in)) {
+            p->in.at++;
             hi = character(p);
             if (hi < lo && p->b.rc == GLIM_OK)
                 wrong(p, "a range from a lower to a higher character before it");
@@ -214,7 +201,7 @@ static uint32_t any_character(struct gbnf *p, uint32_t from)
 
 static int32_t token_id(struct gbnf *p, size_t len)
 {
-    const char *const text = p->text + p->at;
+    const char *const text = p->in.text + p->in.at;
     int64_t id = 0;
     if (len < 5 || text[1] != '[' || text[len - 2] != ']')
         return tok_find(p->t, text, len);
@@ -228,8 +215,8 @@ static int32_t token_id(struct gbnf *p, size_t len)
 
 static uint32_t special(struct gbnf *p, uint32_t from)
 {
-    const char *const end = memchr(p->text + p->at, '>', p->len - p->at);
-    const size_t len = end ? (size_t)(end - p->text) - p->at + 1 : 0;
+    const char *const end = memchr(p->in.text + p->in.at, '>', p->in.len - p->in.at);
+    const size_t len = end ? (size_t)(end - p->in.text) - p->in.at + 1 : 0;
     const int32_t id = end ? token_id(p, len) : -1;
     const enum tok_attr attr = tok_attr(p->t, id);
     const uint32_t to = gram_node(&p->b);
@@ -239,10 +226,10 @@ static uint32_t special(struct gbnf *p, uint32_t from)
         gram_fault(&p->b, GLIM_EINVAL,
                    "grammar: %.*s is no added token of this model, expected one (ordinary text "
                    "stands in quotes)",
-                   (int)(len > 64 ? 64 : len), p->text + p->at);
+                   (int)(len > 64 ? 64 : len), p->in.text + p->in.at);
     else
         gram_token(&p->b, from, id, to);
-    p->at += len;
+    p->in.at += len;
     return to;
 }
 
@@ -259,7 +246,7 @@ static uint32_t group(struct gbnf *p, uint32_t from)
     if (p->b.rc == GLIM_OK)
         alternatives(p, from, to, true);
     p->depth--;
-    if (p->b.rc == GLIM_OK && !take(p, ")"))
+    if (p->b.rc == GLIM_OK && !cursor_take(&p->in, ")"))
         wrong(p, "the closing ) of the group");
     return to;
 }
@@ -269,31 +256,31 @@ static uint32_t reference(struct gbnf *p, uint32_t from)
     const size_t len = name_length(p);
     const int64_t rule = rule_named(p, len, false);
     const uint32_t to = gram_node(&p->b);
-    p->at += len;
+    p->in.at += len;
     gram_call(&p->b, from, (uint32_t)rule, to);
     return to;
 }
 
 static bool begins_item(const struct gbnf *p)
 {
-    const char c = peek(p);
+    const char c = cursor_peek(&p->in);
     return c && (strchr("\"[.<(!", c) || name_length(p) > 0);
 }
 
 /* A name followed by ::= is the next rule, wherever it stands. */
 static uint32_t item(struct gbnf *p, uint32_t from)
 {
-    if (take(p, "\""))
+    if (cursor_take(&p->in, "\""))
         return literal(p, from);
-    if (take(p, "["))
+    if (cursor_take(&p->in, "["))
         return class(p, from);
-    if (take(p, "."))
+    if (cursor_take(&p->in, "."))
         return any_character(p, from);
-    if (take(p, "("))
+    if (cursor_take(&p->in, "("))
         return group(p, from);
-    if (peek(p) == '<')
+    if (cursor_peek(&p->in) == '<')
         return special(p, from);
-    if (peek(p) == '!')
+    if (cursor_peek(&p->in) == '!')
         gram_fault(&p->b, GLIM_EUNSUPPORTED,
                    "grammar: \"!<token>\" (any other token) is not supported: say what may come");
     return reference(p, from);
@@ -302,14 +289,14 @@ static uint32_t item(struct gbnf *p, uint32_t from)
 static uint32_t number(struct gbnf *p)
 {
     uint64_t n = 0;
-    const size_t begin = p->at;
-    for (; peek(p) >= '0' && peek(p) <= '9'; p->at++)
-        n = n > UINT32_MAX ? n : 10 * n + (uint64_t)(peek(p) - '0');
-    if (begin == p->at)
+    const size_t begin = p->in.at;
+    for (; cursor_peek(&p->in) >= '0' && cursor_peek(&p->in) <= '9'; p->in.at++)
+        n = n > UINT32_MAX ? n : 10 * n + (uint64_t)(cursor_peek(&p->in) - '0');
+    if (begin == p->in.at)
         wrong(p, "a number");
     else if (n > GRAM_REPEAT_MAX)
         gram_fault(&p->b, GLIM_ELIMIT, "grammar: a repetition of %.*s, expected at most %d",
-                   (int)(p->at - begin > 32 ? 32 : p->at - begin), p->text + begin,
+                   (int)(p->in.at - begin > 32 ? 32 : p->in.at - begin), p->in.text + begin,
                    GRAM_REPEAT_MAX);
     return (uint32_t)n;
 }
@@ -320,12 +307,12 @@ static void bounds(struct gbnf *p, uint32_t *min, uint32_t *max)
     skip_space(p, true);
     *min = *max = number(p);
     skip_space(p, true);
-    if (p->b.rc == GLIM_OK && take(p, ",")) {
+    if (p->b.rc == GLIM_OK && cursor_take(&p->in, ",")) {
         skip_space(p, true);
-        *max = peek(p) == '}' ? GRAM_UNBOUNDED : number(p);
+        *max = cursor_peek(&p->in) == '}' ? GRAM_UNBOUNDED : number(p);
         skip_space(p, true);
     }
-    if (p->b.rc == GLIM_OK && !take(p, "}"))
+    if (p->b.rc == GLIM_OK && !cursor_take(&p->in, "}"))
         wrong(p, "the closing } of the repetition");
     else if (p->b.rc == GLIM_OK && *min > *max)
         gram_fault(&p->b, GLIM_EINVAL,
@@ -334,11 +321,11 @@ static void bounds(struct gbnf *p, uint32_t *min, uint32_t *max)
 
 static bool postfix(struct gbnf *p, uint32_t *min, uint32_t *max)
 {
-    *min = peek(p) == '+';
-    *max = peek(p) == '?' ? 1 : GRAM_UNBOUNDED;
-    if (take(p, "*") || take(p, "+") || take(p, "?"))
+    *min = cursor_peek(&p->in) == '+';
+    *max = cursor_peek(&p->in) == '?' ? 1 : GRAM_UNBOUNDED;
+    if (cursor_take(&p->in, "*") || cursor_take(&p->in, "+") || cursor_take(&p->in, "?"))
         return true;
-    if (!take(p, "{"))
+    if (!cursor_take(&p->in, "{"))
         return false;
     bounds(p, min, max);
     return true;
@@ -369,7 +356,7 @@ static void alternatives(struct gbnf *p, uint32_t from, uint32_t to, bool nested
         const uint32_t start = gram_node(&p->b);
         gram_empty(&p->b, from, start);
         gram_empty(&p->b, sequence(p, start, nested), to);
-        if (p->b.rc != GLIM_OK || !take(p, "|"))
+        if (p->b.rc != GLIM_OK || !cursor_take(&p->in, "|"))
             break;
         skip_space(p, true);
     }
@@ -384,13 +371,14 @@ static void rule(struct gbnf *p)
     }
     const uint32_t r = (uint32_t)rule_named(p, len, true);
     const struct gram_frag frag = gram_rule_frag(&p->b, r);
-    p->at += len;
+    p->in.at += len;
     skip_space(p, false);
-    if (p->b.rc == GLIM_OK && !take(p, "::="))
+    if (p->b.rc == GLIM_OK && !cursor_take(&p->in, "::="))
         wrong(p, "\"::=\" behind the name of a rule");
     if (p->b.rc == GLIM_OK)
         alternatives(p, frag.start, frag.end, false);
-    if (p->b.rc == GLIM_OK && p->at < p->len && peek(p) != '\n' && peek(p) != '\r')
+    const char c = cursor_peek(&p->in);
+    if (p->b.rc == GLIM_OK && cursor_left(&p->in) > 0 && c != '\n' && c != '\r')
         wrong(p, "the end of the line");
     skip_space(p, true);
 }
@@ -406,19 +394,19 @@ static void check_names(struct gbnf *p)
 
 static void parse(struct gbnf *p)
 {
-    if (p->len > GRAMMAR_TEXT_MAX)
-        gram_fault(&p->b, GLIM_ELIMIT, "grammar: %zu bytes, expected at most %d", p->len,
+    if (p->in.len > GRAMMAR_TEXT_MAX)
+        gram_fault(&p->b, GLIM_ELIMIT, "grammar: %zu bytes, expected at most %d", p->in.len,
                    GRAMMAR_TEXT_MAX);
-    else if (utf8_valid_len(p->text, p->len) != p->len || memchr(p->text, 0, p->len))
+    else if (utf8_valid_len(p->in.text, p->in.len) != p->in.len || memchr(p->in.text, 0, p->in.len))
         gram_fault(&p->b, GLIM_EINVAL, "grammar: byte %zu is not UTF-8 text",
-                   memchr(p->text, 0, p->len)
-                       ? (size_t)((const char *)memchr(p->text, 0, p->len) - p->text)
-                       : utf8_valid_len(p->text, p->len));
+                   memchr(p->in.text, 0, p->in.len)
+                       ? (size_t)((const char *)memchr(p->in.text, 0, p->in.len) - p->in.text)
+                       : utf8_valid_len(p->in.text, p->in.len));
     const uint32_t root = gram_rule(&p->b, "root", 4); /* rule 0, whatever stands first */
     if (json_object_object_add(p->names, "root", json_object_new_int64(root)) != 0)
         gram_fault(&p->b, GLIM_ENOMEM, "grammar: out of memory");
     skip_space(p, true);
-    while (p->b.rc == GLIM_OK && p->at < p->len)
+    while (p->b.rc == GLIM_OK && p->in.at < p->in.len)
         rule(p);
     if (p->b.rc == GLIM_OK)
         check_names(p);
@@ -427,7 +415,7 @@ static void parse(struct gbnf *p)
 int grammar_from_gbnf(struct grammar **out, const struct tok *t, const char *text, size_t len,
                       struct err *e)
 {
-    struct gbnf p = {.t = t, .text = text, .len = len, .names = json_object_new_object()};
+    struct gbnf p = {.t = t, .in = {.text = text, .len = len}, .names = json_object_new_object()};
     gram_builder_init(&p.b, e);
     *out = NULL;
     if (!p.names)

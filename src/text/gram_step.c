@@ -179,10 +179,10 @@ uint32_t run_complete(struct grammar_run *r)
     return rc == GLIM_OK ? state : STATE_NONE;
 }
 
-uint32_t run_step_slow(struct grammar_run *r, uint32_t state, unsigned class)
+/* Goes along all edges of the state that have this byte, or this token. */
+static void meet_all(struct grammar_run *r, uint32_t state, uint8_t kind, uint32_t value)
 {
     const struct grammar *const g = r->g;
-    const uint8_t byte = g->class_byte[class];
     const struct gram_state s = r->t.state[state];
     run_begin(r);
     for (uint32_t i = 0; i < s.items; i++) {
@@ -190,29 +190,25 @@ uint32_t run_step_slow(struct grammar_run *r, uint32_t state, unsigned class)
         const uint32_t node = item == ITEM_END ? 0 : item_node(item);
         for (uint32_t k = g->first[node]; item != ITEM_END && k < g->first[node + 1]; k++) {
             const struct gram_edge *const x = &g->edge[k];
-            if (x->kind == GRAM_BYTES && x->lo <= byte && byte <= x->hi)
+            const bool fits = kind == GRAM_BYTES ? x->lo <= value && value <= x->hi
+                                                 : x->arg == value;
+            if (x->kind == kind && fits)
                 run_meet(r, x->target, item_stack(item));
         }
     }
+}
+
+uint32_t run_step_slow(struct grammar_run *r, uint32_t state, unsigned class)
+{
+    meet_all(r, state, GRAM_BYTES, r->g->class_byte[class]);
     const uint32_t next = run_complete(r);
     if (r->rc == GLIM_OK)
-        r->t.next[(size_t)state * g->classes + class] = next;
+        r->t.next[(size_t)state * r->g->classes + class] = next;
     return next;
 }
 
 uint32_t run_step_token(struct grammar_run *r, uint32_t state, int32_t token)
 {
-    const struct grammar *const g = r->g;
-    const struct gram_state s = r->t.state[state];
-    run_begin(r);
-    for (uint32_t i = 0; i < s.items; i++) {
-        const uint64_t item = r->t.item[s.item + i];
-        const uint32_t node = item == ITEM_END ? 0 : item_node(item);
-        for (uint32_t k = g->first[node]; item != ITEM_END && k < g->first[node + 1]; k++) {
-            const struct gram_edge *const x = &g->edge[k];
-            if (x->kind == GRAM_TOKEN && x->arg == (uint32_t)token)
-                run_meet(r, x->target, item_stack(item));
-        }
-    }
+    meet_all(r, state, GRAM_TOKEN, (uint32_t)token);
     return run_complete(r);
 }

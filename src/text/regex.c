@@ -5,13 +5,13 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "text/cursor.h"
 
 #define UNBOUNDED UINT32_MAX
 
 struct parser {
     struct regex *x;
-    const char *text; /* [len] */
-    size_t len, at;
+    struct cursor in;
     int depth, rc;
     struct err *e;
 };
@@ -20,7 +20,7 @@ static int wrong(struct parser *p, int code, const char *what)
 {
     if (p->rc == GLIM_OK)
         p->rc = err_set(p->e, code, "regular expression \"%.*s\", byte %zu: %s",
-                        (int)(p->len > 100 ? 100 : p->len), p->text, p->at, what);
+                        (int)(p->in.len > 100 ? 100 : p->in.len), p->in.text, p->in.at, what);
     return p->rc;
 }
 
@@ -30,7 +30,7 @@ static uint32_t node(struct parser *p)
         p->rc = err_set(p->e, GLIM_ELIMIT,
                         "regular expression \"%.*s\": more than %d states when its repetitions are "
                         "written out, expected at most that",
-                        (int)(p->len > 100 ? 100 : p->len), p->text, REGEX_NODES_MAX);
+                        (int)(p->in.len > 100 ? 100 : p->in.len), p->in.text, REGEX_NODES_MAX);
     return p->rc == GLIM_OK ? p->x->nodes++ : 0;
 }
 
@@ -70,20 +70,6 @@ static int32_t keep_set(struct parser *p, struct charset *s)
     return (int32_t)x->sets - 1;
 }
 
-static char peek(const struct parser *p)
-{
-    return p->at < p->len ? p->text[p->at] : 0;
-}
-
-static bool take(struct parser *p, const char *word)
-{
-    const size_t n = strlen(word);
-    if (p->len - p->at < n || memcmp(p->text + p->at, word, n) != 0)
-        return false;
-    p->at += n;
-    return true;
-}
-
 /* ---- sets ---- */
 
 static void add_ranges(struct charset *s, const struct gram_range *r, size_t n, bool inverted)
@@ -97,6 +83,12 @@ static void add_ranges(struct charset *s, const struct gram_range *r, size_t n, 
         charset_add(s, own.r[i].lo, own.r[i].hi);
     s->failed = s->failed || own.failed;
     charset_free(&own);
+}
+
+/* A backslash with something behind it. */
+static bool at_escape(const struct cursor *c)
+{
+    return cursor_peek(c) == '\\' && cursor_left(c) > 1;
 }
 
 /* \d \w \s and opposites. */
@@ -123,8 +115,8 @@ static bool class_escape(struct charset *s, char c)
 static uint32_t hex(struct parser *p, size_t digits)
 {
     size_t n;
-    const uint32_t value = hex_value(p->text + p->at, p->len - p->at, digits, &n);
-    p->at += n;
+    const uint32_t value = hex_value(p->in.text + p->in.at, p->in.len - p->in.at, digits, &n);
+    p->in.at += n;
     if (n != digits)
         wrong(p, GLIM_EINVAL, "expected hexadecimal digits");
     return value;
@@ -134,14 +126,14 @@ static uint32_t unicode_escape(struct parser *p)
 {
     size_t n;
     uint32_t c;
-    if (take(p, "{")) {
-        c = hex_value(p->text + p->at, p->len - p->at, 6, &n);
-        p->at += n;
-        if (n == 0 || !take(p, "}"))
+    if (cursor_take(&p->in, "{")) {
+        c = hex_value(p->in.text + p->in.at, p->in.len - p->in.at, 6, &n);
+        p->in.at += n;
+        if (n == 0 || !cursor_take(&p->in, "}"))
             wrong(p, GLIM_EINVAL, "expected hexadecimal digits and }");
     } else {
         c = hex(p, 4);
-        if (c >= 0xD800 && c <= 0xDBFF && take(p, "\\u"))
+        if (c >= 0xD800 && c <= 0xDBFF && cursor_take(&p->in, "\\u"))
             c = 0x10000 + ((c - 0xD800) << 10) + ((hex(p, 4) - 0xDC00) & 0x3FF);
     }
     if (c > GRAM_CHAR_MAX || (c >= 0xD800 && c <= 0xDFFF))
@@ -153,18 +145,18 @@ static uint32_t unicode_escape(struct parser *p)
 static uint32_t escape(struct parser *p)
 {
     static const char letters[] = "tnrfv0", meant[] = "\t\n\r\f\v\0";
-    const char c = peek(p);
+    const char c = cursor_peek(&p->in);
     const char *const letter = c ? strchr(letters, c) : NULL;
-    p->at++;
+    p->in.at++;
     if (c == 'x')
         return hex(p, 2);
     if (c == 'u')
         return unicode_escape(p);
-    if (letter && !(c == '0' && peek(p) >= '0' && peek(p) <= '9'))
+    if (letter && !(c == '0' && cursor_peek(&p->in) >= '0' && cursor_peek(&p->in) <= '9'))
         return (uint32_t)(unsigned char)meant[letter - letters];
     if (c == 0 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
         || (unsigned char)c >= 0x80) {
-        p->at--;
+        p->in.at--;
         wrong(p, GLIM_EUNSUPPORTED,
               "this escape (a back reference, \\b, \\B, \\p, \\k, \\c or no escape) is not "
               "supported");
@@ -175,26 +167,26 @@ static uint32_t escape(struct parser *p)
 static uint32_t character(struct parser *p)
 {
     size_t n;
-    if (take(p, "\\"))
+    if (cursor_take(&p->in, "\\"))
         return escape(p);
-    const uint32_t c = utf8_decode_valid(p->text + p->at, &n);
-    p->at += n;
+    const uint32_t c = utf8_decode_valid(p->in.text + p->in.at, &n);
+    p->in.at += n;
     return c;
 }
 
 /* One member of a class: a character, a range, or an escape that is a set. */
 static void member(struct parser *p, struct charset *s)
 {
-    if (peek(p) == '\\' && p->at + 1 < p->len && class_escape(s, p->text[p->at + 1])) {
-        p->at += 2;
+    if (at_escape(&p->in) && class_escape(s, cursor_look(&p->in, 1))) {
+        p->in.at += 2;
         return;
     }
-    const uint32_t lo = take(p, "\\b") ? '\b' : character(p);
+    const uint32_t lo = cursor_take(&p->in, "\\b") ? '\b' : character(p);
     uint32_t hi = lo;
-    if (peek(p) == '-' && p->at + 1 < p->len && p->text[p->at + 1] != ']') {
-        p->at++;
-        if (peek(p) == '\\' && p->at + 1 < p->len && strchr("dDwWsS", p->text[p->at + 1]))
-            p->at--; /* [a-\d]: the - is meant as it is, and read next */
+    if (cursor_in_range(&p->in)) {
+        p->in.at++;
+        if (at_escape(&p->in) && strchr("dDwWsS", cursor_look(&p->in, 1)))
+            p->in.at--; /* [a-\d]: the - is meant as it is, and read next */
         else
             hi = character(p);
     }
@@ -206,9 +198,9 @@ static void member(struct parser *p, struct charset *s)
 
 static void class(struct parser *p, struct charset *s)
 {
-    const bool inverted = take(p, "^");
-    while (p->rc == GLIM_OK && !take(p, "]")) {
-        if (p->at == p->len)
+    const bool inverted = cursor_take(&p->in, "^");
+    while (p->rc == GLIM_OK && !cursor_take(&p->in, "]")) {
+        if (p->in.at == p->in.len)
             wrong(p, GLIM_EINVAL, "expected the closing ]");
         else
             member(p, s);
@@ -225,29 +217,29 @@ static void alternatives(struct parser *p, uint32_t from, uint32_t to);
 
 static void group(struct parser *p, uint32_t from, uint32_t to)
 {
-    if (take(p, "?") && !take(p, ":")) {
-        if (peek(p) == '=' || peek(p) == '!'
-            || (peek(p) == '<' && p->at + 1 < p->len && strchr("=!", p->text[p->at + 1])))
+    if (cursor_take(&p->in, "?") && !cursor_take(&p->in, ":")) {
+        const char c = cursor_peek(&p->in), after = cursor_look(&p->in, 1);
+        if (c == '=' || c == '!' || (c == '<' && (after == '=' || after == '!')))
             wrong(p, GLIM_EUNSUPPORTED, "look-ahead and look-behind are not supported");
-        else if (!take(p, "<"))
+        else if (!cursor_take(&p->in, "<"))
             wrong(p, GLIM_EUNSUPPORTED, "this kind of group is not supported");
-        while (p->rc == GLIM_OK && p->at < p->len && !take(p, ">"))
-            p->at++;
+        while (p->rc == GLIM_OK && p->in.at < p->in.len && !cursor_take(&p->in, ">"))
+            p->in.at++;
     }
     if (++p->depth > REGEX_DEPTH)
         wrong(p, GLIM_ELIMIT, "groups more than 32 deep, expected at most that");
     if (p->rc == GLIM_OK)
         alternatives(p, from, to);
     p->depth--;
-    if (p->rc == GLIM_OK && !take(p, ")"))
+    if (p->rc == GLIM_OK && !cursor_take(&p->in, ")"))
         wrong(p, GLIM_EINVAL, "expected the closing )");
 }
 
 static void atom(struct parser *p, uint32_t from, uint32_t to)
 {
     struct charset s = {0};
-    const char c = peek(p);
-    if (take(p, "(")) {
+    const char c = cursor_peek(&p->in);
+    if (cursor_take(&p->in, "(")) {
         group(p, from, to);
         return;
     }
@@ -255,12 +247,12 @@ static void atom(struct parser *p, uint32_t from, uint32_t to)
         wrong(p, GLIM_EUNSUPPORTED, "^ and $ are supported at the ends of the expression only");
     else if (strchr("*+?{", c))
         wrong(p, GLIM_EINVAL, "there is nothing to repeat");
-    else if (take(p, "["))
+    else if (cursor_take(&p->in, "["))
         class(p, &s);
-    else if (take(p, "."))
+    else if (cursor_take(&p->in, "."))
         add_ranges(&s, line_ends, COUNT_OF(line_ends), true);
-    else if (c == '\\' && p->at + 1 < p->len && class_escape(&s, p->text[p->at + 1]))
-        p->at += 2;
+    else if (at_escape(&p->in) && class_escape(&s, cursor_look(&p->in, 1)))
+        p->in.at += 2;
     else {
         const uint32_t one = character(p);
         charset_add(&s, one, one);
@@ -274,10 +266,10 @@ static void atom(struct parser *p, uint32_t from, uint32_t to)
 static uint32_t number(struct parser *p)
 {
     uint32_t n = 0;
-    const size_t begin = p->at;
-    for (; peek(p) >= '0' && peek(p) <= '9'; p->at++)
-        n = n > REGEX_NODES_MAX ? n : 10 * n + (uint32_t)(peek(p) - '0');
-    if (p->at == begin)
+    const size_t begin = p->in.at;
+    for (; cursor_peek(&p->in) >= '0' && cursor_peek(&p->in) <= '9'; p->in.at++)
+        n = n > REGEX_NODES_MAX ? n : 10 * n + (uint32_t)(cursor_peek(&p->in) - '0');
+    if (p->in.at == begin)
         wrong(p, GLIM_EINVAL, "expected a number");
     return n;
 }
@@ -285,34 +277,34 @@ static uint32_t number(struct parser *p)
 /* Reads what stands behind an atom; once without anything. */
 static void quantifier(struct parser *p, uint32_t *min, uint32_t *max)
 {
-    const char c = peek(p);
+    const char c = cursor_peek(&p->in);
     *min = c == '+' || !(c && strchr("*?", c));
     *max = c && strchr("*+", c) ? UNBOUNDED : 1;
     if (c == 0 || !strchr("*+?{", c))
         return;
-    p->at++;
+    p->in.at++;
     if (c == '{') {
         *min = *max = number(p);
-        if (take(p, ","))
-            *max = peek(p) == '}' ? UNBOUNDED : number(p);
-        if (p->rc == GLIM_OK && !take(p, "}"))
+        if (cursor_take(&p->in, ","))
+            *max = cursor_peek(&p->in) == '}' ? UNBOUNDED : number(p);
+        if (p->rc == GLIM_OK && !cursor_take(&p->in, "}"))
             wrong(p, GLIM_EINVAL, "expected the closing }");
         if (*min > *max)
             wrong(p, GLIM_EINVAL, "expected the lower bound first");
     }
-    take(p, "?"); /* lazy: the same texts */
-    if (peek(p) && strchr("*+?{", peek(p)))
+    cursor_take(&p->in, "?"); /* lazy: the same texts */
+    if (cursor_peek(&p->in) && strchr("*+?{", cursor_peek(&p->in)))
         wrong(p, GLIM_EINVAL, "there is nothing to repeat");
 }
 
 /* An atom, read as often as it may come. */
 static uint32_t piece(struct parser *p, uint32_t from)
 {
-    const size_t begin = p->at;
+    const size_t begin = p->in.at;
     uint32_t min, max, begins = node(p), ends = node(p);
     atom(p, begins, ends);
     quantifier(p, &min, &max);
-    const size_t behind = p->at;
+    const size_t behind = p->in.at;
     const uint32_t copies = max == UNBOUNDED ? (min > 0 ? min : 1) : max, to = node(p);
     if (max == 0)
         edge(p, from, to, -1);
@@ -320,7 +312,7 @@ static uint32_t piece(struct parser *p, uint32_t from)
         if (i > 0) {
             begins = node(p);
             ends = node(p);
-            p->at = begin;
+            p->in.at = begin;
             atom(p, begins, ends);
         }
         edge(p, from, begins, -1);
@@ -332,13 +324,13 @@ static uint32_t piece(struct parser *p, uint32_t from)
     }
     if (max > 0)
         edge(p, from, to, -1);
-    p->at = behind;
+    p->in.at = behind;
     return to;
 }
 
 static bool ends_here(const struct parser *p)
 {
-    return p->at == p->len || peek(p) == '|' || peek(p) == ')';
+    return p->in.at == p->in.len || cursor_peek(&p->in) == '|' || cursor_peek(&p->in) == ')';
 }
 
 static uint32_t anything(struct parser *p, uint32_t from)
@@ -355,11 +347,11 @@ static uint32_t anything(struct parser *p, uint32_t from)
 static void sequence(struct parser *p, uint32_t from, uint32_t to)
 {
     bool begun = p->depth > 0, ended = p->depth > 0;
-    if (!begun && !take(p, "^"))
+    if (!begun && !cursor_take(&p->in, "^"))
         from = anything(p, from);
     while (p->rc == GLIM_OK && !ends_here(p)) {
-        if (!ended && peek(p) == '$') {
-            p->at++;
+        if (!ended && cursor_peek(&p->in) == '$') {
+            p->in.at++;
             if (!ends_here(p))
                 wrong(p, GLIM_EUNSUPPORTED, "$ is supported at the end of the expression only");
             ended = true;
@@ -378,16 +370,16 @@ static void alternatives(struct parser *p, uint32_t from, uint32_t to)
         const uint32_t begins = node(p);
         edge(p, from, begins, -1);
         sequence(p, begins, to);
-    } while (p->rc == GLIM_OK && take(p, "|"));
+    } while (p->rc == GLIM_OK && cursor_take(&p->in, "|"));
 }
 
 int regex_parse(struct regex *out, const char *text, size_t len, struct err *e)
 {
-    struct parser p = {.x = out, .text = text, .len = len, .e = e};
+    struct parser p = {.x = out, .in = {.text = text, .len = len}, .e = e};
     *out = (struct regex){0};
     const uint32_t from = node(&p), to = node(&p);
     alternatives(&p, from, to);
-    if (p.rc == GLIM_OK && p.at < len)
+    if (p.rc == GLIM_OK && cursor_left(&p.in) > 0)
         wrong(&p, GLIM_EINVAL, "there is no group to close");
     if (p.rc != GLIM_OK)
         regex_free(out);
