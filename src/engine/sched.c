@@ -259,7 +259,9 @@ static size_t next_prompt(struct glim_service *v, int role)
             promised = room_promised(v);
         if (!joined)
             continue;
-        if (role >= 0 && j->s.kv.length < j->want && j->s.role[j->s.kv.length] != role)
+        if (j->s.kv.length == j->want) /* all of it was found: end_complete's */
+            continue;
+        if (role >= 0 && j->s.role[j->s.kv.length] != role)
             continue;
         if (best == v->jobs || j->turn < v->job[best]->turn)
             best = i;
