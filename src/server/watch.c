@@ -33,6 +33,13 @@ void watch_add(struct http *h, struct link *l)
     (void)epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, l->fd, &ev);
 }
 
+/* The HTTP thread's own edge-triggered set shows an end that came together with a request once, and
+ * that is spent on the request. Nothing is lost by this: what was sent before the end is there. */
+void link_show_end(const struct link *l)
+{
+    (void)shutdown(l->fd, SHUT_RD);
+}
+
 static struct link *find(struct http *h, uint64_t id)
 {
     struct link *l = h->links;
@@ -52,8 +59,11 @@ static struct exchange *on_edge(struct http *h, uint64_t id, uint32_t events, bo
         x = *gone || !l->probed ? l->x : NULL;
         l->probed = true;
     }
-    if (l && (events & EPOLLRDHUP))
+    if (l && (events & EPOLLRDHUP)) {
         l->half_closed = true;
+        if (l->phase != LINK_ANSWER)
+            link_show_end(l);
+    }
     if (x)
         exchange_hold(x);
     (void)pthread_mutex_unlock(&h->lock);
