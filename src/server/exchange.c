@@ -140,6 +140,30 @@ const char *exchange_request_header(const struct exchange *x, const char *name)
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
+struct each_header {
+    exchange_header_fn *fn;
+    void *ctx;
+};
+
+static enum MHD_Result show_header(void *ctx, enum MHD_ValueKind kind, const char *name,
+                                   size_t name_len, const char *value, size_t len)
+{
+    const struct each_header *const e = ctx;
+    (void)kind;
+    return e->fn(e->ctx, name, name_len, value ? value : "", len) ? MHD_YES : MHD_NO;
+}
+
+void exchange_each_header(const struct exchange *x, exchange_header_fn *fn, void *ctx)
+{
+    struct each_header e = {fn, ctx};
+    (void)MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, show_header, &e);
+}
+
+void exchange_make_last(struct exchange *x)
+{
+    x->last = true;
+}
+
 const char *exchange_argument(const struct exchange *x, const char *name)
 {
     return MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, name);
@@ -345,8 +369,8 @@ static bool add_headers(const struct exchange *x, struct MHD_Response *r)
         ok = ok && MHD_add_response_header(r, x->header[i].name, x->header[i].value) == MHD_YES;
     if (x->streamed)
         ok = ok && MHD_add_response_header(r, "Cache-Control", "no-cache") == MHD_YES;
-    const bool last =
-        atomic_load(&x->http->draining) || x->link->requests >= REQUESTS_PER_CONNECTION;
+    const bool last = x->last || atomic_load(&x->http->draining)
+                      || x->link->requests >= REQUESTS_PER_CONNECTION;
     return ok && (!last || MHD_add_response_header(r, "Connection", "close") == MHD_YES);
 }
 

@@ -51,6 +51,13 @@ uint64_t exchange_age_ns(const struct exchange *x);
 const char *exchange_request_header(const struct exchange *x, const char *name);
 /* Of the request's query, decoded, or NULL. Only while it is accepted, or served quickly. */
 const char *exchange_argument(const struct exchange *x, const char *name);
+typedef bool exchange_header_fn(void *ctx, const char *name, size_t name_len, const char *value,
+                                size_t len);
+/* Each of the request's headers, until fn says false. For accept() alone. */
+void exchange_each_header(const struct exchange *x, exchange_header_fn *fn, void *ctx);
+/* The connection ends with this answer, and what follows the headers is not read. For accept()
+ * alone. */
+void exchange_make_last(struct exchange *x);
 bool exchange_chunked_or_long(const struct exchange *x, uint64_t bytes);
 
 /* For whoever routes: kept, not looked at. */

@@ -107,12 +107,14 @@ static int check_host(const struct server *s, const struct exchange *x, struct f
                      host);
 }
 
-/* "http://HOST" of the page that this server itself would serve. */
+/* "http://HOST" or "https://HOST" of the page that this server itself would serve. */
 static bool own_origin(const struct exchange *x, const char *origin)
 {
     const char *const host = exchange_request_header(x, "Host");
-    const char *const name = strstr(origin, "://");
-    return host && name && strcasecmp(name + 3, host) == 0;
+    const size_t scheme = strncasecmp(origin, "http://", 7) == 0    ? 7
+                          : strncasecmp(origin, "https://", 8) == 0 ? 8
+                                                                    : 0;
+    return host && scheme > 0 && strcasecmp(origin + scheme, host) == 0;
 }
 
 static int check_origin(const struct server *s, struct exchange *x, struct fault *f)

@@ -53,6 +53,8 @@ static enum MHD_Result begin(struct exchange *x, struct MHD_Connection *c)
     const struct http *const h = x->http;
     const uint64_t bytes = announced_bytes(x);
     const bool waits = exchange_request_header(x, "Expect") != NULL;
+    if (x->last)
+        return exchange_continue(x, c);
     if (bytes > h->limits.body_bytes && !exchange_begun(x)) {
         h->handler.refuse(h->handler.ctx, x, false);
         if (bytes > 2 * h->limits.body_bytes || waits)
@@ -125,6 +127,31 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 }
 
 /* ---- a connection ---- */
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* %XX in place; what is none, and %00, which would end the path, stay as they are. */
+static size_t unescape(void *ctx, struct MHD_Connection *c, char *text)
+{
+    size_t n = 0;
+    (void)ctx;
+    (void)c;
+    for (const char *p = text; *p; p++) {
+        const int high = *p == '%' ? hex_digit(p[1]) : -1;
+        const int low = high >= 0 ? hex_digit(p[2]) : -1;
+        const bool is_code = low >= 0 && high * 16 + low > 0;
+        text[n++] = is_code ? (char)(high * 16 + low) : *p;
+        p += is_code ? 2 : 0;
+    }
+    text[n] = 0;
+    return n;
+}
 
 static void *on_line(void *ctx, const char *url, struct MHD_Connection *c)
 {
@@ -226,7 +253,8 @@ static int start_daemon(struct http *h, const struct http_options *o, struct err
         MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET,
                          o->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
                          MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
-                         MHD_OPTION_URI_LOG_CALLBACK, on_line, h, MHD_OPTION_CONNECTION_LIMIT,
+                         MHD_OPTION_URI_LOG_CALLBACK, on_line, h, MHD_OPTION_UNESCAPE_CALLBACK,
+                         unescape, h, MHD_OPTION_CONNECTION_LIMIT,
                          (unsigned)h->limits.connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
                          (unsigned)h->limits.per_source, MHD_OPTION_CONNECTION_TIMEOUT,
                          (unsigned)h->limits.idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,

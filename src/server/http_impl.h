@@ -21,6 +21,7 @@ struct exchange {
     uint64_t body_seen; /* bytes, kept or dropped */
     bool dropping;      /* the body: answered already, or too much */
     bool quick, served;
+    bool last;          /* the connection ends with its answer, and no body is read */
     char id[EXCHANGE_ID_LEN + 1], owner[64];
     const char *key; /* it came with; borrowed */
     const void *route;

@@ -10,6 +10,7 @@
 
 #include "base/util.h"
 #include "server/guard.h"
+#include "server/headers.h"
 #include "server/endpoint.h"
 #include "server/page.h"
 #include "server/respond.h"
@@ -102,7 +103,7 @@ static int check_body_type(const struct exchange *x, struct fault *f)
                          "Content-Encoding \"%.40s\": this server takes bodies "
                          "as they are",
                          coding);
-    const size_t n = type ? strcspn(type, "; ") : 0;
+    const size_t n = type ? strcspn(type, ";, \t") : 0;
     const bool json = n >= 4 && strncasecmp(type + n - 4, "json", 4) == 0;
     if (type && !json)
         return fault_set(f, FAULT_MEDIA, NULL,
@@ -162,6 +163,11 @@ bool route_accept(void *ctx, struct exchange *x)
     struct fault f = {0};
     exchange_set_route(x, r);
     exchange_set_header(x, d ? d->id_header : "x-request-id", exchange_id(x));
+    if (headers_check(x, &f) != 0) {
+        exchange_make_last(x);
+        respond_fault(s, x, d, &f);
+        return true;
+    }
     if (check(s, x, r, &f) != 0) {
         respond_fault(s, x, d, &f);
         return true;
