@@ -4,28 +4,18 @@
 #include <limits.h>
 #include <string.h>
 
-#include "base/buf.h"
-
 void turns_init(struct turns *t)
 {
     *t = (struct turns){.list = json_object_new_array()};
     t->failed = !t->list;
+    buf_init(&t->reasoning);
 }
 
 void turns_deinit(struct turns *t)
 {
     json_object_put(t->list);
+    buf_deinit(&t->reasoning);
     *t = (struct turns){0};
-}
-
-bool turns_take(struct turns *t, struct json_object **out)
-{
-    *out = NULL;
-    if (t->failed)
-        return false;
-    *out = t->list;
-    turns_init(t);
-    return true;
 }
 
 /* o[key] = value, which o owns then. False, and value is gone, if that fails. */
@@ -52,11 +42,34 @@ static struct json_object *string_of(const char *text, size_t len)
     return len > INT_MAX ? NULL : json_object_new_string_len(text, (int)len);
 }
 
+/* Many blocks of one message become one string, once. */
+static void end_reasoning(struct turns *t)
+{
+    const struct buf *const b = &t->reasoning;
+    t->failed |= b->failed;
+    if (!t->failed && t->last && b->len > 0)
+        put(t, t->last, "reasoning_content", string_of(b->data, b->len));
+    buf_clear(&t->reasoning);
+}
+
+bool turns_take(struct turns *t, struct json_object **out)
+{
+    *out = NULL;
+    end_reasoning(t);
+    if (t->failed)
+        return false;
+    *out = t->list;
+    buf_deinit(&t->reasoning);
+    turns_init(t);
+    return true;
+}
+
 void turns_role(struct turns *t, const char *role)
 {
     const bool assistant = strcmp(role, "assistant") == 0;
     if (t->failed || (assistant && t->last && t->assistant))
         return;
+    end_reasoning(t);
     struct json_object *const m = json_object_new_object();
     t->last = append(t, t->list, m) ? m : NULL;
     t->assistant = assistant;
@@ -116,18 +129,8 @@ void turns_reference(struct turns *t, const char *name)
 
 void turns_reasoning(struct turns *t, const char *text, size_t len)
 {
-    struct json_object *before = NULL;
-    if (t->failed || !t->last)
-        return;
-    json_object_object_get_ex(t->last, "reasoning_content", &before);
-    const size_t had = before ? (size_t)json_object_get_string_len(before) : 0;
-    struct buf all;
-    buf_init(&all);
-    if (had)
-        buf_add(&all, json_object_get_string(before), had);
-    buf_add(&all, text, len);
-    put(t, t->last, "reasoning_content", all.failed ? NULL : string_of(all.data, all.len));
-    buf_deinit(&all);
+    if (!t->failed && t->last)
+        buf_add(&t->reasoning, text, len);
 }
 
 void turns_result(struct turns *t, struct json_object *id)

@@ -15,11 +15,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
+
 struct turns {
     struct json_object *list; /* owned */
     struct json_object *last; /* the message that is being written, in list; NULL: none */
     bool assistant;           /* last is one of the assistant's */
     bool text_ends;           /* its text, if there is any, ends with white space */
+    struct buf reasoning;     /* of last, until the next message begins */
     bool failed;
 };
 
