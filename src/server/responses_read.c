@@ -8,6 +8,7 @@
 #include "server/prompt.h"
 #include "server/responses.h"
 #include "server/responses_store.h"
+#include "server/toollist.h"
 
 static int unsupported(const struct fields *s, const char *key, const char *what)
 {
@@ -128,6 +129,9 @@ static int keep_allowed(const struct fields *s, struct json_object *choice,
     struct json_object *list = NULL;
     if (block_field(&of, "tools", json_type_array, true, &list) != 0)
         return -1;
+    if (json_object_array_length(list) > TOOLS_MAX)
+        return field_fault(&of, "tools", "%zu, expected at most %d",
+                           json_object_array_length(list), TOOLS_MAX);
     how->required = strcmp(mode, "required") == 0;
     if (!how->required && strcmp(mode, "auto") != 0)
         return field_fault(&of, "mode", "expected \"auto\" or \"required\"");
