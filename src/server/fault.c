@@ -23,9 +23,9 @@ int fault_of_error(struct fault *f, const struct glim_error *e, const char *para
     enum fault_kind kind = FAULT_INTERNAL;
     switch (e->code) {
     case GLIM_EINVAL:
+    case GLIM_ELIMIT:
     case GLIM_EFORMAT: kind = FAULT_INVALID; break;
     case GLIM_EUNSUPPORTED: kind = FAULT_UNSUPPORTED; break;
-    case GLIM_ELIMIT: kind = FAULT_CONTEXT; break;
     case GLIM_EBUSY:
     case GLIM_ENOMEM: kind = FAULT_BUSY; break;
     case GLIM_ESTOPPED: kind = FAULT_TIMEOUT; break;

@@ -293,12 +293,8 @@ static int submit_one(struct generation *g, struct choice *c, struct fault *f)
     r.on_event = on_event;
     r.on_done = on_done;
     r.ctx = c;
-    if (glim_service_submit(g->server->service, &r, &id, &e) != 0) {
-        (void)fault_of_error(f, &e, NULL);
-        f->tokens = c->prompt->n;
-        f->limit = g->server->context_tok;
-        return -1;
-    }
+    if (glim_service_submit(g->server->service, &r, &id, &e) != 0)
+        return fault_of_error(f, &e, NULL);
     atomic_store(&c->id, id);
     return 0;
 }
