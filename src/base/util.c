@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/err.h"
 
@@ -13,6 +16,13 @@ void *mem_zalloc(uint64_t count, uint64_t size)
     if (!mul_u64(count, size, &bytes) || bytes > SIZE_MAX / 2)
         return NULL;
     return calloc(1, bytes ? (size_t)bytes : 1);
+}
+
+void mem_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }
 
 uint64_t now_ns(void)

@@ -25,6 +25,9 @@ static inline uint64_t ceil_div_u64(uint64_t a, uint64_t b) { return a / b + (a 
 
 /* calloc with a checked product; NULL on overflow as well as when memory is out. */
 void *mem_zalloc(uint64_t count, uint64_t size);
+/* Gives what was freed back to the system, where the allocator keeps it; takes up to some 100 ms a
+ * GiB, and those that allocate meanwhile wait. */
+void mem_trim(void);
 
 /* Nanoseconds of a clock that only moves forward. */
 uint64_t now_ns(void);

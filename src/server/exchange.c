@@ -16,6 +16,7 @@
 #include "server/http_impl.h"
 
 enum { BLOCK_BYTES = 16 << 10, REQUESTS_PER_CONNECTION = 1000 };
+enum { LARGE_BYTES = 256 << 10 }; /* of a body; as JSON it takes some 30 times that */
 
 /* ---- its life ---- */
 
@@ -91,6 +92,8 @@ void exchange_release(struct exchange *x)
     buf_deinit(&x->out);
     (void)pthread_mutex_destroy(&x->lock);
     free(x->path);
+    if (x->body_seen > LARGE_BYTES)
+        atomic_store(&x->http->trims, true);
     free(x);
 }
 

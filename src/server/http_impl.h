@@ -64,6 +64,7 @@ struct http {
     struct http_limits limits;
     struct http_handler handler;
     atomic_bool draining, stopping;
+    atomic_bool trims; /* a large request has ended: the watcher gives its memory back */
     atomic_uint_least64_t held_bytes, requests;
 
     pthread_mutex_t lock; /* of the links */

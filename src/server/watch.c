@@ -157,6 +157,8 @@ static void *run(void *ctx)
             continue;
         last = now;
         enforce(h);
+        if (atomic_exchange(&h->trims, false))
+            mem_trim();
         each(h, exchange_tick);
     }
     return NULL;
