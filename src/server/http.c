@@ -180,8 +180,6 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **own,
     x->link->x = NULL;
     x->link->probed = false;
     link_enter(x->link, LINK_IDLE);
-    if (x->link->half_closed)
-        link_show_end(x->link);
     (void)pthread_mutex_unlock(&h->lock);
     if (how == MHD_REQUEST_TERMINATED_COMPLETED_OK)
         (void)MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, h->limits.idle_s);

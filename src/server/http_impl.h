@@ -54,7 +54,7 @@ struct link {
     int fd;
     enum link_phase phase;
     uint64_t since_ns; /* in this phase */
-    bool half_closed, probed;
+    bool half_closed, probed, end_shown;
     uint64_t requests;
     struct exchange *x; /* the one in progress, or NULL */
 };
@@ -96,9 +96,6 @@ void watch_add(struct http *h, struct link *l);
 /* Every exchange in progress: exchange_gone. */
 void watch_cut_all(struct http *h);
 void link_enter(struct link *l, enum link_phase phase); /* with the lock of the daemon */
-/* Of a client that sends no more: lets the HTTP thread see it, which then closes a connection that
- * has nothing to answer. */
-void link_show_end(const struct link *l);
 
 /* workers.c */
 int workers_start(struct workers **out, int threads, const struct http_handler *handler,

@@ -33,13 +33,6 @@ void watch_add(struct http *h, struct link *l)
     (void)epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, l->fd, &ev);
 }
 
-/* The HTTP thread's own edge-triggered set shows an end that came together with a request once, and
- * that is spent on the request. Nothing is lost by this: what was sent before the end is there. */
-void link_show_end(const struct link *l)
-{
-    (void)shutdown(l->fd, SHUT_RD);
-}
-
 static struct link *find(struct http *h, uint64_t id)
 {
     struct link *l = h->links;
@@ -59,11 +52,8 @@ static struct exchange *on_edge(struct http *h, uint64_t id, uint32_t events, bo
         x = *gone || !l->probed ? l->x : NULL;
         l->probed = true;
     }
-    if (l && (events & EPOLLRDHUP)) {
+    if (l && (events & EPOLLRDHUP))
         l->half_closed = true;
-        if (l->phase != LINK_ANSWER)
-            link_show_end(l);
-    }
     if (x)
         exchange_hold(x);
     (void)pthread_mutex_unlock(&h->lock);
@@ -98,6 +88,18 @@ static uint64_t limit_s(const struct http *h, enum link_phase phase)
                                    : UINT64_MAX;
 }
 
+/* The HTTP thread's own edge-triggered set shows an end that came together with a request once, and
+ * that is spent on the request. A connection whose client sends no more, and that has had time to
+ * take what was sent, gets another edge. */
+static void show_end(struct link *l, uint64_t now)
+{
+    if (!l->half_closed || l->end_shown || l->phase == LINK_ANSWER
+        || now - l->since_ns < TICK_MS * UINT64_C(1000000))
+        return;
+    l->end_shown = true;
+    (void)shutdown(l->fd, SHUT_RD);
+}
+
 /* Its own thread finds the socket closed and cleans up. */
 static void enforce(struct http *h)
 {
@@ -107,6 +109,7 @@ static void enforce(struct http *h)
         const uint64_t limit = limit_s(h, l->phase);
         if (limit != UINT64_MAX && now - l->since_ns > limit * 1000000000u)
             (void)shutdown(l->fd, SHUT_RDWR);
+        show_end(l, now);
     }
     (void)pthread_mutex_unlock(&h->lock);
 }
