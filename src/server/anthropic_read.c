@@ -143,7 +143,7 @@ static int read_model(struct generation *g, const struct fields *s, struct anthr
     if (!field(s, "model"))
         return field_fault(s, "model", "is missing, expected a string");
     a->model = g->server->name;
-    if (field_text(s, "model", &a->model) != 0)
+    if (field_name(s, "model", &a->model) != 0)
         return -1;
     if (server_knows_model(g->server, a->model))
         return 0;

@@ -105,8 +105,8 @@ static int compile(struct generation *g, const struct glim_grammar_options *o, c
     if (glim_grammar_new(&x->grammar, g->server->tokenizer, o, &e) == 0)
         return 0;
     free(x);
-    (void)fault_of_error(f, &e, param);
-    f->kind = e.code == GLIM_ENOMEM ? FAULT_BUSY : FAULT_INVALID;
+    (void)fault_set(f, e.code == GLIM_ENOMEM ? FAULT_BUSY : FAULT_INVALID, param, "%s: %s", param,
+                    e.text);
     f->code = e.code == GLIM_EUNSUPPORTED ? "unsupported_parameter" : f->code;
     return -1;
 }

@@ -20,7 +20,8 @@ const char *block_word(struct json_object *o, const char *key)
 
 bool block_is(struct json_object *o, const char *type)
 {
-    return strcmp(block_word(o, "type"), type) == 0;
+    struct json_object *const v = block_get(o, "type");
+    return v ? json_is(v, type) : *type == 0;
 }
 
 int memory_fault(struct fault *f) { return fault_set(f, FAULT_BUSY, NULL, "memory is out"); }

@@ -25,7 +25,10 @@ const char *json_type_text(struct json_object *v)
 
 bool json_is(struct json_object *v, const char *text)
 {
-    return json_object_is_type(v, json_type_string) && strcmp(json_object_get_string(v), text) == 0;
+    const size_t n = strlen(text); /* "user\0" is not "user" */
+    return json_object_is_type(v, json_type_string)
+           && (size_t)json_object_get_string_len(v) == n
+           && memcmp(json_object_get_string(v), text, n) == 0;
 }
 
 int field_fault(const struct fields *s, const char *key, const char *fmt, ...)
@@ -51,6 +54,15 @@ int field_text(const struct fields *s, const char *key, const char **out)
         return wrong_type(s, key, "a string");
     if (v)
         *out = json_object_get_string(v);
+    return 0;
+}
+
+int field_name(const struct fields *s, const char *key, const char **out)
+{
+    if (field_text(s, key, out) != 0)
+        return -1;
+    if (field(s, key) && strlen(*out) != (size_t)json_object_get_string_len(field(s, key)))
+        return field_fault(s, key, "a string with a character 0, expected a name");
     return 0;
 }
 

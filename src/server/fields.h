@@ -19,6 +19,8 @@ struct fields {
 /* NULL if absent or null. */
 struct json_object *field(const struct fields *s, const char *key);
 int field_text(const struct fields *s, const char *key, const char **out); /* borrowed */
+/* The same for what is compared as a C string: no character 0. */
+int field_name(const struct fields *s, const char *key, const char **out);
 int field_bool(const struct fields *s, const char *key, bool *out);
 int field_u64(const struct fields *s, const char *key, uint64_t low, uint64_t high, uint64_t *out);
 int field_real(const struct fields *s, const char *key, double low, double high, double *out);

@@ -81,7 +81,7 @@ void openai_fail(struct generation *g, const struct fault *f, struct buf *out)
 static int read_model(struct generation *g, const struct fields *s)
 {
     const char *name = NULL;
-    if (field_text(s, "model", &name) != 0)
+    if (field_name(s, "model", &name) != 0)
         return -1;
     if (!name || server_knows_model(g->server, name))
         return 0;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "server/fields.h"
+#include "server/fieldlist.h"
 #include "server/results.h"
 #include "server/replay.h"
 
@@ -126,6 +126,25 @@ static int check_role(struct json_object *m, size_t i, struct fault *f)
                      at, json_object_get_string(role));
 }
 
+/* Of the content's parts, which the template would pass over if it did not know their type. */
+static int check_types(struct json_object *m, size_t i, struct fault *f)
+{
+    struct json_object *const list = json_object_object_get(m, "content");
+    const bool parts = json_object_is_type(list, json_type_array);
+    const size_t n = parts ? json_object_array_length(list) : 0;
+    for (size_t k = 0; k < n; k++) {
+        struct json_object *const part = json_object_array_get_idx(list, k);
+        struct json_object *const type = block_get(part, "type");
+        char at[64];
+        if (!type || json_object_is_type(type, json_type_string))
+            continue;
+        (void)snprintf(at, sizeof at, "messages[%zu].content[%zu].type", i, k);
+        return fault_set(f, FAULT_INVALID, at, "%s: %s, expected a string", at,
+                         json_type_text(type));
+    }
+    return 0;
+}
+
 static int normalise_all(struct json_object *list, struct fault *f)
 {
     enum { MESSAGES_MAX = 10000 };
@@ -141,7 +160,7 @@ static int normalise_all(struct json_object *list, struct fault *f)
             return fault_set(f, FAULT_INVALID, at, "%s: %s, expected an object", at,
                              json_type_text(m));
         normalise(m);
-        if (check_role(m, i, f) != 0)
+        if (check_role(m, i, f) != 0 || check_types(m, i, f) != 0)
             return -1;
     }
     results_sort(list);
