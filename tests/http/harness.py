@@ -229,7 +229,7 @@ def main():
             passed += 1
         except Exception as e:  # a broken test is a failed one
             failed += 1
-            print(f"FAIL {f.__name__}: {type(e).__name__}: {str(e)[:1500]}", flush=True)
+            print(f"FAIL {f.__name__}: {type(e).__name__}: {str(e)[:4000]}", flush=True)
             if os.environ.get("TRACE"):
                 import traceback
                 traceback.print_exc()
