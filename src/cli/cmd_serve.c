@@ -207,15 +207,19 @@ static int read_options(struct serve *s, struct err *e)
     return rc == GLIM_OK ? read_tls(s, e) : rc;
 }
 
-/* A descriptor a connection, and some for files. */
-static void raise_descriptors(const struct http_limits *l)
+/* A descriptor a connection, and some for files and for those who are told that there are too many;
+ * where the system gives fewer, fewer connections, so that there is one to say so with. */
+static void raise_descriptors(struct http_limits *l)
 {
+    enum { OTHERS = 256 };
     struct rlimit r;
-    const rlim_t want = (rlim_t)l->connections + 256;
+    const rlim_t want = (rlim_t)l->connections + OTHERS;
     if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= want)
         return;
     r.rlim_cur = r.rlim_max < want ? r.rlim_max : want;
     (void)setrlimit(RLIMIT_NOFILE, &r);
+    if (r.rlim_cur < want)
+        l->connections = (uint32_t)(r.rlim_cur > 2 * OTHERS ? r.rlim_cur - OTHERS : r.rlim_cur / 2);
 }
 
 /* ---- loading ---- */

@@ -13,6 +13,7 @@
 
 /* What the system holds for a client that reads slowly, on top of the exchange's own buffer. */
 enum { CONNECTION_BYTES = 40 << 10, BACKLOG = 1024, SEND_BYTES = 128 << 10 };
+enum { SPARE_MAX = 64 }; /* connections beyond the limit, which are told so; more are closed */
 
 /* ---- a request, on the HTTP thread ---- */
 
@@ -32,7 +33,11 @@ static struct exchange *open_exchange(struct http *h, struct MHD_Connection *c, 
     l->requests++;
     link_enter(l, LINK_BODY);
     (void)pthread_mutex_unlock(&h->lock);
-    x->quick = h->handler.accept(h->handler.ctx, x);
+    x->last = l->over;
+    if (l->over)
+        h->handler.refuse(h->handler.ctx, x, true);
+    else
+        x->quick = h->handler.accept(h->handler.ctx, x);
     return x;
 }
 
@@ -201,7 +206,7 @@ static void open_link(struct http *h, struct MHD_Connection *c, void **own)
     if (l->next)
         l->next->previous = l;
     h->links = l;
-    h->link_count++;
+    l->over = ++h->link_count > h->limits.connections;
     watch_add(h, l);
     (void)pthread_mutex_unlock(&h->lock);
     *own = l;
@@ -237,6 +242,8 @@ static void on_connection(void *ctx, struct MHD_Connection *c, void **own,
 static int start_daemon(struct http *h, const struct http_options *o, struct err *e)
 {
     const bool tls = o->cert != NULL;
+    const unsigned most = (unsigned)(h->limits.connections + 1
+                                     + min_u64(h->limits.connections / 4, SPARE_MAX));
     const unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL
                            | MHD_ALLOW_SUSPEND_RESUME | (tls ? MHD_USE_TLS : 0);
     struct MHD_OptionItem more[4] = {{MHD_OPTION_END, 0, NULL}};
@@ -252,9 +259,9 @@ static int start_daemon(struct http *h, const struct http_options *o, struct err
                          o->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
                          MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
                          MHD_OPTION_URI_LOG_CALLBACK, on_line, h, MHD_OPTION_UNESCAPE_CALLBACK,
-                         unescape, h, MHD_OPTION_CONNECTION_LIMIT,
-                         (unsigned)h->limits.connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-                         (unsigned)h->limits.per_source, MHD_OPTION_CONNECTION_TIMEOUT,
+                         unescape, h, MHD_OPTION_CONNECTION_LIMIT, most,
+                         MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)h->limits.per_source,
+                         MHD_OPTION_CONNECTION_TIMEOUT,
                          (unsigned)h->limits.idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                          (size_t)CONNECTION_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
                          MHD_OPTION_ARRAY, more, MHD_OPTION_END);

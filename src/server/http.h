@@ -7,7 +7,8 @@
  * Limits: a connection must have sent its request line within idle_s, the headers within header_s
  * of that, the body within body_s; bodies past body_bytes are read and dropped up to twice as much,
  * for a clear 413. All that is held of bodies together stays below bodies_bytes. A client that
- * takes nothing for stall_s while something waits for it is cut.
+ * takes nothing for stall_s while something waits for it is cut. A few connections more than
+ * `connections` are told that there are too many (refuse), others are closed.
  */
 #ifndef GLIM_SERVER_HTTP_H
 #define GLIM_SERVER_HTTP_H
@@ -34,7 +35,8 @@ struct http_handler {
     /* The whole request is there; on a worker, unless it is quick. Not called if it was answered.
      */
     void (*serve)(void *ctx, struct exchange *x);
-    /* Its body is more than body_bytes, or all bodies together are too much; answers. */
+    /* Its body is more than body_bytes, or (full) all bodies together or the connections are too
+     * much; answers. */
     void (*refuse)(void *ctx, struct exchange *x, bool full);
     void *ctx;
 };

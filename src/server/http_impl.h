@@ -55,6 +55,7 @@ struct link {
     enum link_phase phase;
     uint64_t since_ns; /* in this phase */
     bool half_closed, probed, end_shown;
+    bool over; /* one more than there may be: it is told so */
     uint64_t requests;
     struct exchange *x; /* the one in progress, or NULL */
 };

@@ -47,10 +47,10 @@ class Reply:
 class Server:
     """A running glim serve on a free port."""
 
-    def __init__(self, *args, wait=True):
+    def __init__(self, *args, wait=True, before=None):
         self.log = open(os.path.join(TMP, f"serve-{len(os.listdir(TMP))}.log"), "w+b")
         self.process = subprocess.Popen([GLIM, "serve", "--port", "0", *args], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=self.log)
+                                        stdout=subprocess.DEVNULL, stderr=self.log, preexec_fn=before)
         self.host, self.scheme = "127.0.0.1", "https" if "--tls-cert" in args else "http"
         self.port = None
         if wait:
