@@ -4,10 +4,14 @@ import http.client
 import json
 import os
 import re
+import resource
+import shutil
 import socket
+import tempfile
 import threading
+import time
 
-from harness import SLOW, Server, eventually, read_all, shared, test
+from harness import SLOW, TMP, Server, eventually, read_all, shared, test
 from hostile_fields import BASE, FIELDS, JSON
 from hostile_wire import ROWS
 from wire import status
@@ -196,3 +200,93 @@ def test_hostile_bytes():
         for name, c in held.items():
             with c:
                 assert read_all(c) == b"", name
+
+
+# ---- nothing left ----
+
+ASK = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def asked(s):
+    c = s.connect(timeout=20)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        c.sendall(ASK)
+    return c
+
+
+def few_files():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+
+@test
+def test_no_file_descriptor_is_left():
+    """Half of 64 are for connections: the next are told so, the rest wait or are closed; those before them live."""
+    with Server("--ctx", "512", before=few_files) as s:
+        files = files_of(s)
+        alone = s.chat(seed=3, temperature=1).json["choices"]
+        kept = [asked(s) for _ in range(32)]
+        assert all(status(read_answer(c)) == 200 for c in kept)
+        more = [asked(s) for _ in range(5)]
+        for c in more:
+            said = read_answer(c)
+            assert status(said) == 503 and b"server_is_overloaded" in said and b"Retry-After" in said, said
+        flood = [asked(s) for _ in range(200)]
+        for c in kept[:31]:
+            c.sendall(ASK)
+            assert status(read_answer(c)) == 200
+        for c in kept + more + flood:
+            c.close()
+        eventually(lambda: files_of(s) <= files, "all files are closed again")
+        assert s.chat(seed=3, temperature=1).json["choices"] == alone
+
+
+# ---- killed at any moment ----
+
+KILLS = int(os.environ.get("GLIM_TEST_KILLS", 4))
+
+
+def turns(s):
+    """Two turns whose prompts are pages long: the second begins with the first and its answer."""
+    first = {"prompt": list(range(300, 700)), "max_tokens": 40, "temperature": 1, "seed": 7, "ignore_eos": True, "logprobs": 3}
+    a = s.post("/v1/completions", first).json["choices"]
+    second = {**first, "prompt": first["prompt"] + list(range(400, 500)), "seed": 8}
+    return a, s.post("/v1/completions", second).json["choices"]
+
+
+@test
+def test_killed_at_any_moment():
+    """What a server that was killed left in --kv-dir never changes an answer. GLIM_TEST_KILLS: how many times."""
+    with tempfile.TemporaryDirectory(dir=TMP) as folder:
+        with Server("--ctx", "2048") as s:
+            began = time.monotonic()
+            alone = turns(s)
+            took = time.monotonic() - began
+        found = 0
+        for i in range(KILLS):
+            s = Server("--ctx", "2048", "--kv-dir", folder)
+            got = []
+            t = threading.Thread(target=lambda: got.append(suppressed(turns, s)))
+            t.start()
+            if i % 50 == 0:  # a moment with something to find
+                eventually(lambda: s.metrics()["glim_disk_saved_bytes_total"] > 0, "a page is saved")
+            time.sleep(took * (i * 7 % 50) / 35)  # any moment will do, of the answers and of the saving behind them
+            s.process.kill()
+            s.process.wait()
+            t.join()
+            s.log.close()
+            assert got[0] in (None, alone), (i, got, alone)
+            if i % 50 == 49 or i == KILLS - 1:
+                with Server("--ctx", "2048", "--kv-dir", folder) as s:
+                    assert turns(s) == alone, i
+                    found += s.metrics()["glim_disk_restored_tokens_total"]
+                shutil.rmtree(folder)
+                os.mkdir(folder, 0o700)
+        assert found > 0, "nothing was ever kept"
+
+
+def suppressed(f, *args):
+    """None where the server ends in the middle."""
+    try:
+        return f(*args)
+    except (OSError, http.client.HTTPException):
+        return None
