@@ -437,6 +437,7 @@ enum glim_event_kind {
     /* Of a service only: */
     GLIM_EVENT_PROMPT,       /* `done` of `total` tokens of the prompt are on the timeline */
     GLIM_EVENT_PROMPT_TOKEN, /* with prompt_logprobs, each token of the prompt, as TOKEN */
+    GLIM_EVENT_END_TOKEN,    /* with logprobs, the token that ends the answer and is none of it */
 };
 struct glim_logprob {
     int32_t token;

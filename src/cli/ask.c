@@ -209,7 +209,8 @@ static int on_event(void *ctx, const struct glim_event *ev)
     case GLIM_EVENT_TOOL_END: on_tool_end(p); break;
     case GLIM_EVENT_TOKEN: on_token(p, ev); break;
     case GLIM_EVENT_PROMPT:
-    case GLIM_EVENT_PROMPT_TOKEN: break;
+    case GLIM_EVENT_PROMPT_TOKEN:
+    case GLIM_EVENT_END_TOKEN: break;
     }
     if (p->ask->print != ASK_NOTHING)
         out_flush();

@@ -109,6 +109,23 @@ bool job_join(struct job *j)
 
 /* ---- going on ---- */
 
+/* A token that is not shown as text, with what note_logprobs has set. */
+static int show_scored(struct job *j, enum glim_event_kind kind, int32_t token)
+{
+    size_t len = 0;
+    const struct glim_tokenizer *const t = j->service->model->tokenizer;
+    const char *const bytes = tok_bytes(t->tok, token, &len);
+    const struct glim_event ev = {.kind = kind,
+                                  .text = bytes ? bytes : "",
+                                  .len = len,
+                                  .token = token,
+                                  .tool = -1,
+                                  .logprob = j->output.logprob,
+                                  .top = j->output.top,
+                                  .tops = j->output.tops};
+    return on_event(j, &ev);
+}
+
 void job_draw(struct job *j, struct sampler *sampler, const float *logits)
 {
     j->next = output_draw(&j->output, sampler, logits);
@@ -123,6 +140,8 @@ static int take_next(struct job *j, bool *ended, struct err *e)
     bool keep, more;
     if (output_take(a, token, &keep, &more, e) != 0)
         return e->code;
+    if (!keep && j->r->logprobs)
+        (void)show_scored(j, GLIM_EVENT_END_TOKEN, token); /* it ends, whoever wants it to */
     if (keep) {
         j->s.token[j->s.kv.length] = token; /* of the answer, also where it is its last */
         j->result.tokens++;
@@ -204,23 +223,6 @@ struct scoring {
     uint64_t at; /* of the append's first token */
 };
 
-static int show_scored(struct job *j, uint64_t pos)
-{
-    const int32_t token = j->s.token[pos];
-    size_t len = 0;
-    const struct glim_tokenizer *const t = j->service->model->tokenizer;
-    const char *const bytes = tok_bytes(t->tok, token, &len);
-    const struct glim_event ev = {.kind = GLIM_EVENT_PROMPT_TOKEN,
-                                  .text = bytes ? bytes : "",
-                                  .len = len,
-                                  .token = token,
-                                  .tool = -1,
-                                  .logprob = j->output.logprob,
-                                  .top = j->output.top,
-                                  .tops = j->output.tops};
-    return on_event(j, &ev);
-}
-
 /* Logits after token `index` foretell the next one. */
 static int on_logits(void *ctx, size_t index, const float *logits, const float *mtp)
 {
@@ -230,7 +232,7 @@ static int on_logits(void *ctx, size_t index, const float *logits, const float *
     if (next >= x->j->r->prompts)
         return 0;
     note_logprobs(x->j, logits, x->j->r->prompt[next]);
-    return show_scored(x->j, next);
+    return show_scored(x->j, GLIM_EVENT_PROMPT_TOKEN, x->j->s.token[next]);
 }
 
 int job_prompt_logprobs(struct job *j, struct err *e)
@@ -239,7 +241,7 @@ int job_prompt_logprobs(struct job *j, struct err *e)
     struct glim_error ge;
     j->output.logprob = 0;
     j->output.tops = 0;
-    if (show_scored(j, 0) != 0)
+    if (show_scored(j, GLIM_EVENT_PROMPT_TOKEN, s->token[0]) != 0)
         return err_set(e, GLIM_ESTOPPED, "stopped by the caller");
     while (s->kv.length < j->want) {
         struct scoring x = {j, s->kv.length};

@@ -66,6 +66,7 @@ bool answer_add_scored(struct answer *a, const struct glim_event *ev)
                                            .logprob = ev->logprob,
                                            .prompt = prompt,
                                            .first = prompt && a->scores == 0,
+                                           .end = ev->kind == GLIM_EVENT_END_TOKEN,
                                            .text = a->scored_text.len,
                                            .len = ev->len,
                                            .top = a->tops,

@@ -103,6 +103,7 @@ static bool take_event(struct generation *g, struct choice *c, const struct glim
         return !g->logprobs || ev->token == g->server->end_think
                || answer_add_scored(&c->answer, ev);
     case GLIM_EVENT_PROMPT_TOKEN: return answer_add_scored(&c->answer, ev);
+    case GLIM_EVENT_END_TOKEN: return !g->generate.raw || answer_add_scored(&c->answer, ev);
     case GLIM_EVENT_PROMPT: break;
     }
     return true;

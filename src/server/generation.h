@@ -38,6 +38,7 @@ struct scored {
     int32_t token;
     float logprob;
     bool prompt, first; /* of the prompt; its first token, which has no probability */
+    bool end;           /* ended the answer: its text is not shown */
     size_t text, len;   /* bytes in answer.scored_text */
     size_t top, tops;   /* in answer.top */
 };

@@ -112,7 +112,7 @@ void logprobs_put_completion(struct generation *g, struct choice *c, size_t limi
                                        "\"text_offset\""};
     struct answer *const a = &c->answer;
     size_t end = a->scores_sent;
-    while (end < a->scores && a->scored[end].text < limit)
+    while (end < a->scores && (a->scored[end].text < limit || a->scored[end].end))
         end++;
     for (int column = TOKENS; column <= OFFSETS; column++) {
         buf_addf(out, "%c%s:", column == TOKENS ? '{' : ',', name[column]);

@@ -107,6 +107,25 @@ def test_completion_scores_a_given_text():
 
 
 @test
+def test_completion_scores_the_token_that_ends_it():
+    """lm-eval drops the last score, as that of the one token it lets be generated: also when that one is the end."""
+    s = shared()
+    ids = story(s)
+    ended = s.post(PATH, ask(prompt=ids, max_tokens=400, logprobs=1)).json["choices"][0]
+    assert ended["finish_reason"] == "stop", ended
+    p = ended["logprobs"]
+    assert "".join(p["tokens"][:-1]) == ended["text"] and p["tokens"][-1].startswith("<|"), p["tokens"][-3:]
+    assert p["text_offset"][-1] == len(ended["text"].encode()) and p["token_logprobs"][-1] < 0, p
+    assert all(len(p[k]) == len(p["tokens"]) for k in p), p
+    streamed = [x["choices"][0]["logprobs"] for x in s.events(PATH, ask(prompt=ids, max_tokens=400, logprobs=1))[:-1]]
+    assert [t for x in streamed if x for t in x["tokens"]] == p["tokens"], streamed[-2:]
+    all_of = ids + s.post("/tokenize", {"content": ended["text"]}).json["tokens"]
+    echoed = s.post(PATH, ask(prompt=all_of, max_tokens=1, logprobs=1, echo=True)).json["choices"][0]
+    assert len(echoed["logprobs"]["tokens"]) == len(all_of) + 1 and not echoed["text"].endswith(p["tokens"][-1]), echoed
+    assert echoed["logprobs"]["tokens"][-1] == p["tokens"][-1], echoed["logprobs"]["tokens"][-3:]
+
+
+@test
 def test_completion_refuses():
     s = shared()
     for fields, param in (({"prompt": None}, "prompt"), ({"prompt": []}, "prompt"), ({"prompt": ""}, "prompt"),
