@@ -9,37 +9,7 @@
 #include "server/openai.h"
 #include "server/prompt.h"
 
-enum { TOOLS_MAX = 256 };
-
 /* ---- tools ---- */
-
-static int check_tools(const struct fields *s, struct json_object *tools)
-{
-    const size_t n = json_object_array_length(tools);
-    if (n > TOOLS_MAX)
-        return field_fault(s, "tools", "%zu, expected at most %d", n, TOOLS_MAX);
-    for (size_t i = 0; i < n; i++) {
-        char at[64];
-        (void)snprintf(at, sizeof at, "tools[%zu]", i);
-        struct json_object *const tool = json_object_array_get_idx(tools, i);
-        struct json_object *fn = NULL;
-        const char *name = NULL;
-        bool strict = false;
-        const struct fields of = {tool, at, s->f};
-        if (!json_object_is_type(tool, json_type_object))
-            return field_fault(s, at, "%s, expected an object", json_type_text(tool));
-        if (!json_is(json_object_object_get(tool, "type"), "function"))
-            return field_fault(&of, "type", "expected \"function\"");
-        if (field_object(&of, "function", &fn) != 0)
-            return -1;
-        const struct fields inner = {fn, at, s->f};
-        if (!fn || field_text(&inner, "name", &name) != 0 || !name || !*name)
-            return field_fault(&of, "function.name", "expected a string that is not empty");
-        if (field_bool(&inner, "strict", &strict) != 0)
-            return -1;
-    }
-    return 0;
-}
 
 static bool is_listed(struct json_object *list, struct json_object *tool)
 {
@@ -131,7 +101,7 @@ static int read_tools(struct generation *g, const struct fields *s, struct json_
     struct tool_calls how = {.parallel = true};
     if (field_array(s, "tools", &tools) != 0
         || field_bool(s, "parallel_tool_calls", &how.parallel) != 0
-        || (tools && check_tools(s, tools) != 0))
+        || (tools && prompt_check_tools(s, tools) != 0))
         return -1;
     how.tools = json_object_get(tools);
     if (apply_choice(s, &how) != 0) {

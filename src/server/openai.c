@@ -172,7 +172,7 @@ static int read_bias(struct generation *g, const struct fields *s)
             || token >= glim_tokenizer_size(g->server->tokenizer))
             return field_fault(s, "logit_bias", "\"%.40s\", expected token ids below %llu", key,
                                (unsigned long long)glim_tokenizer_size(g->server->tokenizer));
-        if (field_real(&of, key, -1e30, 1e30, &bias) != 0)
+        if (field_real(&of, key, -1000, 1000, &bias) != 0)
             return -1;
         g->bias[at++] = (struct glim_logit_bias){(int32_t)token, (float)bias};
     }

@@ -9,6 +9,8 @@
 #include "server/results.h"
 #include "server/replay.h"
 
+enum { CHAT_TOOLS_MAX = 256 };
+
 bool prompt_set_effort(struct json_object *request, const char *effort)
 {
     static const struct {
@@ -26,6 +28,45 @@ bool prompt_set_effort(struct json_object *request, const char *effort)
         return true;
     }
     return false;
+}
+
+/* ---- tools ---- */
+
+static int check_tool(const struct fields *s, size_t i, struct json_object *tool)
+{
+    char at[64], inner_at[80];
+    (void)snprintf(at, sizeof at, "tools[%zu]", i);
+    (void)snprintf(inner_at, sizeof inner_at, "%s.function", at);
+    struct json_object *fn = NULL, *parameters = NULL;
+    const char *name = NULL, *description = NULL;
+    bool strict = false;
+    const struct fields of = {tool, at, s->f};
+    if (!json_object_is_type(tool, json_type_object))
+        return field_fault(s, at, "%s, expected an object", json_type_text(tool));
+    if (!json_is(json_object_object_get(tool, "type"), "function"))
+        return field_fault(&of, "type", "expected \"function\"");
+    if (field_object(&of, "function", &fn) != 0)
+        return -1;
+    const struct fields inner = {fn, inner_at, s->f};
+    if (!fn || field_text(&inner, "name", &name) != 0 || !name || !*name)
+        return field_fault(&of, "function.name", "expected a string that is not empty");
+    if (field_text(&inner, "description", &description) != 0
+        || field_object(&inner, "parameters", &parameters) != 0
+        || field_bool(&inner, "strict", &strict) != 0)
+        return -1;
+    return 0;
+}
+
+int prompt_check_tools(const struct fields *s, struct json_object *tools)
+{
+    const size_t n = json_object_array_length(tools);
+    if (n > CHAT_TOOLS_MAX)
+        return field_fault(s, "tools", "%zu, expected at most %d", n, CHAT_TOOLS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        if (check_tool(s, i, json_object_array_get_idx(tools, i)) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 int prompt_set_tools(struct generation *g, struct json_object *request, struct tool_calls *how,
@@ -160,7 +201,10 @@ static int normalise_all(struct json_object *list, struct fault *f)
             return fault_set(f, FAULT_INVALID, at, "%s: %s, expected an object", at,
                              json_type_text(m));
         normalise(m);
-        if (check_role(m, i, f) != 0 || check_types(m, i, f) != 0)
+        const struct fields of = {m, at, f};
+        const char *id = NULL;
+        if (check_role(m, i, f) != 0 || check_types(m, i, f) != 0
+            || field_text(&of, "tool_call_id", &id) != 0)
             return -1;
     }
     results_sort(list);
@@ -221,6 +265,10 @@ int prompt_of_messages(struct generation *g, struct json_object *request, struct
 int prompt_text(struct server *s, struct json_object *request, char **text, size_t *len,
                 struct fault *f)
 {
+    const struct fields in = {request, "", f};
+    struct json_object *tools = NULL;
+    if (field_array(&in, "tools", &tools) != 0 || (tools && prompt_check_tools(&in, tools) != 0))
+        return -1;
     if (!json_object_object_get_ex(request, "add_generation_prompt", NULL))
         (void)json_object_object_add(request, "add_generation_prompt", json_object_new_boolean(1));
     return render(s, request, text, len, NULL, NULL, f);

@@ -3,12 +3,15 @@
 #define GLIM_SERVER_PROMPT_H
 
 #include "server/constrain.h"
+#include "server/fields.h"
 #include "server/generation.h"
 
 /* Whether, and how long, the model may reason, from the levels of any API: none; minimal, low,
  * medium, high; xhigh, max. Into a request for glim_template; false if it is none of these. */
 bool prompt_set_effort(struct json_object *request, const char *effort);
 
+/* tools, an array, in the shape of chat completions: a fault for what is of a wrong type. */
+int prompt_check_tools(const struct fields *s, struct json_object *tools);
 /* Tools, and how they are to be called, into g and into the request for glim_template. how->tools
  * is taken over, also if it fails; NULL: there are none. */
 int prompt_set_tools(struct generation *g, struct json_object *request, struct tool_calls *how,

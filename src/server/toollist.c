@@ -47,6 +47,8 @@ int toollist_add(struct json_object **list, const char *name, struct json_object
                  struct json_object *schema, const struct fields *from)
 {
     struct json_object *strict;
+    if (!*name)
+        return field_fault(from, "name", "expected a string that is not empty");
     if (block_field(from, "strict", json_type_boolean, false, &strict) != 0)
         return -1;
     if (!*list)
