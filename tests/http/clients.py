@@ -8,6 +8,7 @@ import harness  # noqa: E402
 import openai_client  # noqa: E402,F401
 import anthropic_client  # noqa: E402,F401
 import responses_client  # noqa: E402,F401
+import llm_client  # noqa: E402,F401
 import described_client  # noqa: E402,F401
 import browser  # noqa: E402,F401
 
