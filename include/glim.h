@@ -301,6 +301,9 @@ GLIM_API int glim_template(const glim_tokenizer *t, const char *request, size_t 
                            size_t *text_len, int32_t **ids, size_t *n, struct glim_error *e);
 /* "glm-5.2": the template in use; NULL if the model names none that glim knows. */
 GLIM_API const char *glim_template_name(const glim_tokenizer *t);
+/* The chat template of the model's files, in Jinja, for programs that render it themselves; it may
+ * be one that glim does not know. Borrowed until the tokenizer closes; NULL if there is none. */
+GLIM_API const char *glim_template_source(const glim_tokenizer *t);
 
 /* ---- grammars ---- */
 

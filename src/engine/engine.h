@@ -30,6 +30,7 @@ enum { CONTEXT_DEFAULT = 8192, CHUNK_DEFAULT = 512, CHUNK_MAX = 4096 }; /* token
 struct glim_tokenizer {
     struct tok *tok;
     enum chat_template chat;
+    char *jinja; /* the chat template's text; NULL = none */
     pthread_mutex_t lock; /* of trie */
     struct tokentrie *trie; /* NULL until a grammar needs it */
 };

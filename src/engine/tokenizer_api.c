@@ -17,6 +17,7 @@ void tokenizer_free(struct glim_tokenizer *t)
     if (!t)
         return;
     tokentrie_free(t->trie);
+    free(t->jinja);
     tok_free(t->tok);
     (void)pthread_mutex_destroy(&t->lock);
     free(t);
@@ -78,6 +79,13 @@ static int add_gguf_merges(struct tok_builder *b, const struct meta *m, struct e
     return GLIM_OK;
 }
 
+static int set_template(struct glim_tokenizer *t, const char *jinja, size_t len, struct err *e)
+{
+    t->chat = chat_detect(jinja, len);
+    t->jinja = strndup(jinja, len);
+    return t->jinja ? GLIM_OK : err_nomem(e, "chat template", len);
+}
+
 static int from_gguf(const struct meta *m, struct glim_tokenizer *t, struct err *e)
 {
     const char *model = NULL, *pre = NULL, *jinja = NULL;
@@ -88,8 +96,8 @@ static int from_gguf(const struct meta *m, struct glim_tokenizer *t, struct err 
     if (strcmp(model, "gpt2") != 0)
         return err_set(e, GLIM_EUNSUPPORTED,
                        "key \"tokenizer.ggml.model\": \"%.60s\", glim reads \"gpt2\"", model);
-    if (jinja)
-        t->chat = chat_detect(jinja, strlen(jinja));
+    if (jinja && set_template(t, jinja, strlen(jinja), e) != 0)
+        return e->code;
     struct tok_builder *b;
     if (tok_builder_new(&b, e) != 0)
         return e->code;
@@ -116,9 +124,9 @@ static int template_of_folder(const char *folder, struct glim_tokenizer *t, stru
     if (is_file(path)) {
         if (io_read_file(path, TEMPLATE_BYTES_MAX, &text, &len, e) != 0)
             return e->code;
-        t->chat = chat_detect(text, len);
+        const int rc = set_template(t, text, len, e);
         free(text);
-        return GLIM_OK;
+        return rc;
     }
     (void)snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
     if (!is_file(path))
@@ -126,12 +134,13 @@ static int template_of_folder(const char *folder, struct glim_tokenizer *t, stru
     struct json_object *config, *jinja;
     if (json_read_file(path, 2 * TEMPLATE_BYTES_MAX, &config, e) != 0)
         return e->code;
+    int rc = GLIM_OK;
     if (json_object_object_get_ex(config, "chat_template", &jinja)
         && json_object_is_type(jinja, json_type_string))
-        t->chat =
-            chat_detect(json_object_get_string(jinja), (size_t)json_object_get_string_len(jinja));
+        rc = set_template(t, json_object_get_string(jinja),
+                          (size_t)json_object_get_string_len(jinja), e);
     json_object_put(config);
-    return GLIM_OK;
+    return rc;
 }
 
 static int from_folder(const char *folder, struct glim_tokenizer *t, struct err *e)
@@ -252,6 +261,11 @@ int32_t glim_token_id(const glim_tokenizer *t, const char *token)
 const char *glim_template_name(const glim_tokenizer *t)
 {
     return t->chat == CHAT_NONE ? NULL : chat_template_name(t->chat);
+}
+
+const char *glim_template_source(const glim_tokenizer *t)
+{
+    return t->jinja;
 }
 
 static int render(const struct glim_tokenizer *t, struct json_object *request,

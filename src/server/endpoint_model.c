@@ -142,7 +142,7 @@ static void add_token(struct json_object *o, const struct server *s, const char 
     add_text(o, key, glim_token_id(s->tokenizer, token) >= 0 ? token : NULL);
 }
 
-/* As vLLM has it; the template's own text is not kept, its name is. */
+/* As vLLM has it. */
 void endpoint_tokenizer_info(struct server *s, struct exchange *x)
 {
     struct json_object *const o = json_object_new_object();
@@ -152,6 +152,6 @@ void endpoint_tokenizer_info(struct server *s, struct exchange *x)
     add_text(o, "bos_token", NULL);
     add_token(o, s, "eos_token", "<|endoftext|>");
     add_token(o, s, "pad_token", "<|endoftext|>");
-    add_text(o, "chat_template", glim_template_name(s->tokenizer));
+    add_text(o, "chat_template", glim_template_source(s->tokenizer));
     respond_json(x, 200, o);
 }

@@ -49,10 +49,13 @@ struct text_request {
 
 static int read_text_request(const struct fields *in, struct text_request *r)
 {
-    /* Text of strangers has no special tokens unless they ask for it. */
     bool add = false;
-    if (field_text(in, "content", &r->content) != 0 || field_text(in, "prompt", &r->prompt) != 0
-        || field_bool(in, "parse_special", &r->special) != 0
+    if (field_text(in, "content", &r->content) != 0 || field_text(in, "prompt", &r->prompt) != 0)
+        return -1;
+    /* Text of strangers has no special tokens unless they ask for it; a prompt, to vLLM's clients,
+     * is what a template printed, or the name of such a token. */
+    r->special = !r->content;
+    if (field_bool(in, "parse_special", &r->special) != 0
         || field_bool(in, "add_special", &add) != 0
         || field_bool(in, "add_special_tokens", &add) != 0
         || field_bool(in, "with_pieces", &r->pieces) != 0

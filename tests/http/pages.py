@@ -29,7 +29,10 @@ def test_tokenize_both_ways():
     ids = __import__("json").loads(glim.stdout)
     assert s.post("/tokenize", {"content": text}).json == {"tokens": ids}
     both = s.post("/tokenize", {"prompt": text, "add_special_tokens": False}).json
-    assert both == {"tokens": ids, "count": len(ids), "max_model_len": 2048}, both
+    special = s.post("/tokenize", {"content": text, "parse_special": True}).json["tokens"]
+    assert len(special) < len(ids), (special, ids)
+    assert both == {"tokens": special, "count": len(special), "max_model_len": 2048}, both
+    assert s.post("/tokenize", {"prompt": text, "parse_special": False}).json["tokens"] == ids
     assert s.post("/detokenize", {"tokens": ids}).json == {"content": text, "prompt": text}
     pieces = s.post("/tokenize", {"content": text, "with_pieces": True}).json["tokens"]
     assert [p["id"] for p in pieces] == ids
@@ -47,7 +50,8 @@ def test_tokenize_both_ways():
 @test
 def test_tokenizer_info():
     o = shared().get("/tokenizer_info").json
-    assert o["eos_token"] == "<|endoftext|>" and o["bos_token"] is None and o["chat_template"] == "glm-5.2", o
+    assert o["eos_token"] == "<|endoftext|>" and o["bos_token"] is None, o
+    assert o["chat_template"].startswith("[gMASK]<sop>") and "add_generation_prompt" in o["chat_template"], o
 
 
 @test
