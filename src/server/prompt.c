@@ -9,8 +9,6 @@
 #include "server/results.h"
 #include "server/replay.h"
 
-enum { CHAT_TOOLS_MAX = 256 };
-
 bool prompt_set_effort(struct json_object *request, const char *effort)
 {
     static const struct {

@@ -10,6 +10,7 @@
  * medium, high; xhigh, max. Into a request for glim_template; false if it is none of these. */
 bool prompt_set_effort(struct json_object *request, const char *effort);
 
+enum { CHAT_TOOLS_MAX = 256 };
 /* tools, an array, in the shape of chat completions: a fault for what is of a wrong type. */
 int prompt_check_tools(const struct fields *s, struct json_object *tools);
 /* Tools, and how they are to be called, into g and into the request for glim_template. how->tools
