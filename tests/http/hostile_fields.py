@@ -107,7 +107,7 @@ FIELDS = [
     (CHAT, "logit_bias", '{"":1}', 400, '\\"\\", expected token ids'),
     (CHAT, "logit_bias", '{"99999999":1}', 400, '\\"99999999\\", expected token ids'),
     (CHAT, "logit_bias", '{"18446744073709551617":1}', 400, "expected token ids"),
-    (CHAT, "logit_bias", '{"1":1e308}', 400, "expected -1e+30 to 1e+30"),
+    (CHAT, "logit_bias", '{"1":1e308}', 400, "1e+308, expected -1000 to 1000"),
     (CHAT, "logit_bias", '{"1":"x"}', 400, "a string, expected a number"),
     (CHAT, "logit_bias", '{"1":null}', 200, "finish_reason"),
     (CHAT, "logit_bias", json.dumps({str(i): 1 for i in range(2000)}), 400, "2000 entries, expected at most 1024"),
@@ -401,8 +401,9 @@ FIELDS = [
     (TEMPLATE, "reasoning_effort", "5", 400, "reasoning_effort"),
     # paths that take no body, or no such body
     ("/v1/embeddings", "input", '"x"', 501, "makes no embeddings"),
-    ("/slots/0", "filename", '"../../x"', 501, "cannot be saved"),
-    ("/slots/99999999999999999999", "filename", '"x"', 501, "cannot be saved"),
+    ("/slots/0", "action", '"save"', 400, "expected save, restore or erase"),
+    ("/slots/0?action=../save", "action", '"save"', 400, "expected save, restore or erase"),
+    ("/slots/0?action=save", "filename", '"../../x"', 501, "--slot-save-path"),
 ]
 
 JSON = [  # whole bodies, each sent to every kind of path in turn
