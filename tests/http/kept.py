@@ -136,7 +136,7 @@ def test_slots_of_their_keys():
 @test
 def test_busy_slots_and_the_end():
     folder = os.path.join(TMP, "slots-busy")
-    with Server("--ctx", "4096", "--parallel", "1", "--slot-save-path", folder) as s:
+    with Server("--ctx", "32768", "--parallel", "1", "--slot-save-path", folder) as s:
         cached(s)
         act(s, "save", 0, "x")
         with s.connect() as c:

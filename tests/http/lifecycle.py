@@ -10,7 +10,7 @@ import time
 from harness import GLIM, TMP, Server, eventually, read_all, test
 from wire import JSON, generating, http
 
-ENDLESS = {"prompt": "Once", "max_tokens": 3500, "temperature": 1, "seed": 1, "stream": True, "ignore_eos": True}
+ENDLESS = {"prompt": "Once", "max_tokens": 30000, "temperature": 1, "seed": 1, "stream": True, "ignore_eos": True}
 
 
 def run(*args):
@@ -75,7 +75,7 @@ def test_configuration_file():
 
 @test
 def test_overload_is_refused_at_once():
-    with Server("--ctx", "4096", "--parallel", "1", "--queue", "1") as s:
+    with Server("--ctx", "32768", "--parallel", "1", "--queue", "1") as s:
         held = []
         for _ in range(2):
             c = s.connect()
@@ -87,7 +87,7 @@ def test_overload_is_refused_at_once():
         assert r.status == 503 and r.error["code"] == "server_is_overloaded" and int(r.headers["Retry-After"]) > 0, r
         r = s.post("/v1/completions", {"prompt": "x", "max_tokens": 1, "stream": True})
         assert r.status == 503, r
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         for c in held:
             c.close()
         eventually(lambda: not s.busy(), "both ended")
@@ -103,17 +103,17 @@ def test_first_signal_drains_and_second_stops():
         slow.sendall(http("POST", "/tokenize", json.dumps({"content": "word " * 200000}).encode(), JSON))
 
         def ask():
-            answer["r"] = s.post("/v1/completions", {"prompt": "Once", "max_tokens": 600, "ignore_eos": True})
+            answer["r"] = s.post("/v1/completions", {"prompt": "Once", "max_tokens": 1500, "ignore_eos": True})
         t = threading.Thread(target=ask)
         t.start()
         eventually(lambda: generating(s), "it runs")
         s.signal(signal.SIGTERM)
         t.join(60)
-        assert answer["r"].status == 200 and answer["r"].json["usage"]["completion_tokens"] == 600, answer
+        assert answer["r"].status == 200 and answer["r"].json["usage"]["completion_tokens"] == 1500, answer
         time.sleep(0.3)
         assert read_all(slow).endswith(b"]}")
         assert s.wait() == 0
-    with Server("--ctx", "4096") as s:
+    with Server("--ctx", "32768") as s:
         with s.connect() as c:
             c.sendall(http("POST", "/v1/completions", json.dumps(ENDLESS).encode(), JSON))
             eventually(lambda: generating(s), "it runs")
