@@ -282,6 +282,7 @@ static void end_first(struct glim_service *v, int rc, const struct err *e)
                                        .tokens = a->at,
                                        .bytes = a->file.bytes,
                                        .ns = a->begun ? now_ns() - a->begin_ns : 0};
+    timeline_close(&a->file); /* what was not finished is gone when the caller hears of it */
     a->on_done(a->ctx, &r);
     action_free(a);
 }
