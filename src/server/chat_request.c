@@ -73,13 +73,8 @@ static int read_only(const struct fields *s, struct json_object *choice, struct 
 static int apply_choice(const struct fields *s, struct tool_calls *how)
 {
     struct json_object *const choice = field(s, "tool_choice");
-    if (!choice || json_is(choice, "auto"))
+    if (prompt_choice_word(choice, how))
         return 0;
-    if (json_is(choice, "none")) {
-        json_object_put(how->tools);
-        how->tools = NULL;
-        return 0;
-    }
     struct json_object *const type = json_object_is_type(choice, json_type_object)
                                          ? json_object_object_get(choice, "type")
                                          : NULL;
@@ -87,9 +82,6 @@ static int apply_choice(const struct fields *s, struct tool_calls *how)
         return keep_allowed(s, choice, how);
     if (json_is(type, "function"))
         return read_only(s, choice, how);
-    how->required = json_is(choice, "required");
-    if (how->required)
-        return 0;
     return field_fault(s, "tool_choice",
                        "expected \"auto\", \"none\", \"required\" or an object with the type "
                        "\"function\" or \"allowed_tools\"");

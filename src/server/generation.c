@@ -367,12 +367,17 @@ static int read_request(struct generation *g, struct fault *f)
     return 0;
 }
 
+/* NULL: memory is out, and x is told so. */
 static struct generation *generation_new(struct server *s, struct exchange *x,
                                          const struct dialect *d)
 {
     struct generation *const g = mem_zalloc(1, sizeof *g);
-    if (!g)
+    if (!g) {
+        struct fault f = {0};
+        (void)fault_set(&f, FAULT_BUSY, NULL, "memory is out");
+        respond_fault(s, x, d, &f);
         return NULL;
+    }
     g->server = s;
     g->x = x;
     g->dialect = d;
@@ -387,11 +392,8 @@ void generation_serve(struct server *s, struct exchange *x, const struct dialect
 {
     struct fault f = {0};
     struct generation *const g = generation_new(s, x, d);
-    if (!g) {
-        (void)fault_set(&f, FAULT_BUSY, NULL, "memory is out");
-        respond_fault(s, x, d, &f);
+    if (!g)
         return;
-    }
     const bool there = exchange_hook(x, &hooks, g);
     if (!there)
         return;
@@ -424,11 +426,8 @@ void generation_count(struct server *s, struct exchange *x, const struct dialect
 {
     struct fault f = {0};
     struct generation *const g = generation_new(s, x, d);
-    if (!g) {
-        (void)fault_set(&f, FAULT_BUSY, NULL, "memory is out");
-        respond_fault(s, x, d, &f);
+    if (!g)
         return;
-    }
     g->counting = true;
     if (read_prompt(g, &f) != 0) {
         respond_fault(s, x, d, &f);

@@ -67,6 +67,17 @@ int prompt_check_tools(const struct fields *s, struct json_object *tools)
     return 0;
 }
 
+bool prompt_choice_word(struct json_object *choice, struct tool_calls *how)
+{
+    how->required = json_is(choice, "required");
+    if (json_is(choice, "none")) {
+        json_object_put(how->tools);
+        how->tools = NULL;
+        return true;
+    }
+    return !choice || how->required || json_is(choice, "auto");
+}
+
 int prompt_set_tools(struct generation *g, struct json_object *request, struct tool_calls *how,
                      struct fault *f)
 {

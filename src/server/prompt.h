@@ -13,6 +13,8 @@ bool prompt_set_effort(struct json_object *request, const char *effort);
 enum { CHAT_TOOLS_MAX = 256 };
 /* tools, an array, in the shape of chat completions: a fault for what is of a wrong type. */
 int prompt_check_tools(const struct fields *s, struct json_object *tools);
+/* A tool_choice that is absent or a word, into how, whose tools may go; false: it is neither. */
+bool prompt_choice_word(struct json_object *choice, struct tool_calls *how);
 /* Tools, and how they are to be called, into g and into the request for glim_template. how->tools
  * is taken over, also if it fails; NULL: there are none. */
 int prompt_set_tools(struct generation *g, struct json_object *request, struct tool_calls *how,

@@ -101,14 +101,20 @@ static void put_call(const char *name, const char *arguments, size_t n, struct b
     json_object_put(o);
 }
 
-void form_of_answer(const struct answer *a, struct buf *out)
+/* The text of all parts of a kind. */
+static void put_parts(const struct answer *a, enum part_kind kind, struct buf *out)
 {
     struct buf text;
     buf_init(&text);
-    answer_text(a, PART_CONTENT, &text);
+    answer_text(a, kind, &text);
     put_stripped(text.data, text.len, out);
     out->failed = out->failed || text.failed;
     buf_deinit(&text);
+}
+
+void form_of_answer(const struct answer *a, struct buf *out)
+{
+    put_parts(a, PART_CONTENT, out);
     for (size_t i = 0; i < a->parts; i++) {
         const struct part *const p = &a->part[i];
         if (p->kind == PART_TOOL)
@@ -158,12 +164,7 @@ void form_of_message(struct json_object *message, struct buf *out)
 
 void form_of_reasoning(const struct answer *a, struct buf *out)
 {
-    struct buf text;
-    buf_init(&text);
-    answer_text(a, PART_REASONING, &text);
-    put_stripped(text.data, text.len, out);
-    out->failed = out->failed || text.failed;
-    buf_deinit(&text);
+    put_parts(a, PART_REASONING, out);
 }
 
 void form_of_message_reasoning(struct json_object *message, struct buf *out)

@@ -158,20 +158,12 @@ static int read_only(const struct fields *s, struct json_object *choice, struct 
 static int apply_choice(const struct fields *s, struct responses *r, struct tool_calls *how)
 {
     struct json_object *const choice = field(s, "tool_choice");
-    if (!choice || json_is(choice, "auto"))
+    if (prompt_choice_word(choice, how))
         return 0;
-    if (json_is(choice, "none")) {
-        json_object_put(how->tools);
-        how->tools = NULL;
-        return 0;
-    }
     if (block_is(choice, "allowed_tools"))
         return keep_allowed(s, choice, how);
     if (block_is(choice, "function") || block_is(choice, "custom"))
         return read_only(s, choice, r, how);
-    how->required = json_is(choice, "required");
-    if (how->required)
-        return 0;
     return field_fault(s, "tool_choice", "expected \"auto\", \"none\", \"required\" or an object "
                        "with the type \"function\", \"custom\" or \"allowed_tools\"");
 }
