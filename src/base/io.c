@@ -341,6 +341,18 @@ int io_read_file(const char *path, uint64_t max, char **out, size_t *len, struct
     return GLIM_OK;
 }
 
+size_t io_read_up_to(int fd, void *to, size_t n)
+{
+    size_t have = 0;
+    while (have < n) {
+        const ssize_t got = read(fd, (char *)to + have, n - have);
+        if (got == 0 || (got < 0 && errno != EINTR))
+            break;
+        have += got > 0 ? (size_t)got : 0;
+    }
+    return have;
+}
+
 int io_write_all(int fd, const void *bytes, size_t n, const char *name, struct err *e)
 {
     const char *p = bytes;

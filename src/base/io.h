@@ -52,6 +52,9 @@ int io_open_direct(const char *path, int *fd, uint64_t *size, struct err *e);
  * it. */
 int io_read_file(const char *path, uint64_t max, char **out, size_t *len, struct err *e);
 
+/* Reads n bytes where the descriptor stands; fewer at the end or an error. How many. */
+size_t io_read_up_to(int fd, void *to, size_t n);
+
 /* Writes all of it to a descriptor; short writes go on, errors (a full disk) are reported with
  * `name`. */
 int io_write_all(int fd, const void *bytes, size_t n, const char *name, struct err *e);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/util.h"
 #include "cache/snapshot_dir.h"
 
@@ -87,17 +88,9 @@ void snapshot_remove(struct snapshot *s, const struct snapshot_name *name)
 static uint64_t read_all(struct snapshot *s, int fd)
 {
     struct stat st;
-    uint64_t n = 0;
-    ssize_t got = 1;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size > s->read.most)
         return 0;
-    while (n < (uint64_t)st.st_size && got > 0) {
-        got = read(fd, s->read.bytes + n, (uint64_t)st.st_size - n);
-        n += got > 0 ? (uint64_t)got : 0;
-        if (got < 0 && errno == EINTR)
-            got = 1;
-    }
-    return n;
+    return io_read_up_to(fd, s->read.bytes, (size_t)st.st_size);
 }
 
 static bool is_right(struct snapshot *s, const struct snapshot_name *name, const int32_t *token,

@@ -91,19 +91,6 @@ int timeline_commit(struct timeline_file *t, struct err *e)
 
 /* ---- reading ---- */
 
-/* True: n bytes were there. */
-static bool read_all(int fd, uint8_t *to, uint64_t n)
-{
-    while (n > 0) {
-        const ssize_t got = read(fd, to, n);
-        if (got == 0 || (got < 0 && errno != EINTR))
-            return false;
-        to += got > 0 ? got : 0;
-        n -= got > 0 ? (uint64_t)got : 0;
-    }
-    return true;
-}
-
 int timeline_open(struct timeline_file *t, const char *path, uint64_t page_bytes,
                   const uint8_t identity[SNAPSHOT_HASH], const struct snapshot_key *key,
                   struct err *e)
@@ -118,7 +105,7 @@ int timeline_open(struct timeline_file *t, const char *path, uint64_t page_bytes
         return err_set(e, GLIM_EINVAL, "%s: there is no such file", path);
     if (t->fd < 0 || fstat(t->fd, &st) != 0)
         return fault(t, e);
-    if (!S_ISREG(st.st_mode) || !read_all(t->fd, (uint8_t *)&h, sizeof h)
+    if (!S_ISREG(st.st_mode) || io_read_up_to(t->fd, &h, sizeof h) != sizeof h
         || memcmp(h.magic, magic, sizeof magic) != 0 || h.pages == 0)
         return err_set(e, GLIM_EFORMAT, "%s: no slot was saved here, or not to its end", path);
     t->pages = h.pages;
@@ -129,7 +116,7 @@ int timeline_open(struct timeline_file *t, const char *path, uint64_t page_bytes
 int timeline_get(struct timeline_file *t, struct snapshot_rows *rows, uint8_t *page, struct err *e)
 {
     struct snapshot_name name;
-    if (!read_all(t->fd, t->form.bytes, SNAPSHOT_HEAD))
+    if (io_read_up_to(t->fd, t->form.bytes, SNAPSHOT_HEAD) != SNAPSHOT_HEAD)
         return err_set(e, GLIM_EFORMAT, "%s: ends in page %llu of %llu", t->path,
                        (unsigned long long)t->at, (unsigned long long)t->pages);
     const uint64_t n = snapshot_form_bytes(&t->form, t->key);
@@ -139,7 +126,8 @@ int timeline_get(struct timeline_file *t, struct snapshot_rows *rows, uint8_t *p
                        "version of glim, or is %s",
                        t->path, (unsigned long long)t->at,
                        t->key ? "not encrypted" : "encrypted");
-    if (!read_all(t->fd, t->form.bytes + SNAPSHOT_HEAD, n - SNAPSHOT_HEAD)
+    const size_t body = n - SNAPSHOT_HEAD;
+    if (io_read_up_to(t->fd, t->form.bytes + SNAPSHOT_HEAD, body) != body
         || !snapshot_form_next(&t->form, t->key, t->at ? &t->last : NULL, n, &name, rows, page))
         return err_set(e, GLIM_EFORMAT, "%s: page %llu is torn or changed%s", t->path,
                        (unsigned long long)t->at, t->key ? ", or another key's" : "");

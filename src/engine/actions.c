@@ -117,13 +117,18 @@ int glim_service_slot(glim_service *v, const struct glim_slot_request *r, struct
 
 /* ---- the service's thread: beginning ---- */
 
+static int make_timeline(struct slot_action *a, uint64_t n, struct err *e)
+{
+    a->token = mem_zalloc(n, sizeof *a->token);
+    a->role = mem_zalloc(n, 1);
+    return a->token && a->role ? GLIM_OK : err_nomem(e, "slot", n * 5);
+}
+
 static int copy_timeline(struct slot_action *a, const struct place *p, struct err *e)
 {
     a->n = p->n;
-    a->token = mem_zalloc(p->n, sizeof *a->token);
-    a->role = mem_zalloc(p->n, 1);
-    if (!a->token || !a->role)
-        return err_nomem(e, "slot", p->n * 5);
+    if (make_timeline(a, p->n, e) != 0)
+        return e->code;
     memcpy(a->token, p->token, p->n * sizeof *a->token);
     memcpy(a->role, p->role, p->n);
     return GLIM_OK;
@@ -143,11 +148,8 @@ static int check_place(const struct glim_service *v, const struct slot_action *a
 
 static int begin_restore(struct glim_service *v, struct slot_action *a, struct err *e)
 {
-    const uint64_t context = v->shape.context;
-    a->token = mem_zalloc(context, sizeof *a->token);
-    a->role = mem_zalloc(context, 1);
-    if (!a->token || !a->role)
-        return err_nomem(e, "slot", context * 5);
+    if (make_timeline(a, v->shape.context, e) != 0)
+        return e->code;
     return timeline_open(&a->file, a->path, v->pages.page_bytes, v->identity, a->key, e);
 }
 
