@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 struct cursor {
     const char *text; /* [len] */
     size_t len, at;
@@ -20,6 +22,15 @@ static inline char cursor_look(const struct cursor *c, size_t ahead)
 static inline char cursor_peek(const struct cursor *c) { return cursor_look(c, 0); }
 
 static inline size_t cursor_left(const struct cursor *c) { return c->len - c->at; }
+
+/* Goes on behind the character that stands here; the text is valid UTF-8. */
+static inline uint32_t cursor_character(struct cursor *c)
+{
+    size_t n;
+    const uint32_t character = utf8_decode_valid(c->text + c->at, &n);
+    c->at += n;
+    return character;
+}
 
 /* Between the ends of a range, as in [a-z]. */
 static inline bool cursor_in_range(const struct cursor *c)

@@ -136,12 +136,7 @@ static uint32_t escape(struct gbnf *p)
 
 static uint32_t character(struct gbnf *p)
 {
-    size_t n;
-    if (cursor_take(&p->in, "\\"))
-        return escape(p);
-    const uint32_t c = utf8_decode_valid(p->in.text + p->in.at, &n);
-    p->in.at += n;
-    return c;
+    return cursor_take(&p->in, "\\") ? escape(p) : cursor_character(&p->in);
 }
 
 static uint32_t literal(struct gbnf *p, uint32_t from)

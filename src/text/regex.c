@@ -166,12 +166,7 @@ static uint32_t escape(struct parser *p)
 
 static uint32_t character(struct parser *p)
 {
-    size_t n;
-    if (cursor_take(&p->in, "\\"))
-        return escape(p);
-    const uint32_t c = utf8_decode_valid(p->in.text + p->in.at, &n);
-    p->in.at += n;
-    return c;
+    return cursor_take(&p->in, "\\") ? escape(p) : cursor_character(&p->in);
 }
 
 /* One member of a class: a character, a range, or an escape that is a set. */
