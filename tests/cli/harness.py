@@ -3,6 +3,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,20 +11,18 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.append(os.path.join(ROOT, "tests", "util"))
+import cases  # noqa: E402
+from cases import test  # noqa: E402,F401
+
 GLIM = os.path.abspath(os.environ.get("GLIM", os.path.join(ROOT, "build", "glim")))
 MODEL = os.environ.get("GLIM_TEST_MODEL")  # of the tests, not of the program
 VERBS = "run chat serve show plan tokenize detokenize template logits ppl bench doctor verify mirror launch version help".split()
-TESTS = []
 TMP = tempfile.mkdtemp(prefix="glim-cli-")
 os.environ["XDG_STATE_HOME"] = os.path.join(TMP, "state")
 os.environ["XDG_CACHE_HOME"] = os.path.join(TMP, "cache")
 for name in ("NO_COLOR", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
     os.environ.pop(name, None)
-
-
-def test(f):
-    TESTS.append(f)
-    return f
 
 
 class Result:
@@ -132,25 +131,7 @@ class Terminal:
 
 
 def main():
-    wanted = sys.argv[1:]
-    passed = failed = 0
-    for f in TESTS:
-        if wanted and not any(w in f.__name__ for w in wanted):
-            continue
-        began = time.monotonic()
-        try:
-            f()
-            passed += 1
-        except Exception as e:  # a broken test is a failed one
-            failed += 1
-            print(f"FAIL {f.__name__}: {type(e).__name__}: {str(e)[:1500]}", flush=True)
-            if os.environ.get("TRACE"):
-                import traceback
-                traceback.print_exc()
-        took = time.monotonic() - began
-        if took > 5:
-            print(f"slow {f.__name__}: {took:.1f} s", flush=True)
-    import shutil
-    shutil.rmtree(TMP, ignore_errors=True)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    try:
+        return cases.run()
+    finally:
+        shutil.rmtree(TMP, ignore_errors=True)

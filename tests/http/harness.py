@@ -12,19 +12,17 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.append(os.path.join(ROOT, "tests", "util"))
+import cases  # noqa: E402
+from cases import test  # noqa: E402,F401
+
 GLIM = os.path.abspath(os.environ.get("GLIM", os.path.join(ROOT, "build", "glim")))
-TESTS = []
 TMP = tempfile.mkdtemp(prefix="glim-http-")
 os.environ["XDG_STATE_HOME"] = os.path.join(TMP, "state")
 os.environ["XDG_CACHE_HOME"] = os.path.join(TMP, "cache")
 for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
     os.environ.pop(name, None)
 SLOW = 10 if "asan" in GLIM or "tsan" in GLIM else 1  # a build that takes its time
-
-
-def test(f):
-    TESTS.append(f)
-    return f
 
 
 class Reply:
@@ -217,32 +215,14 @@ def eventually(f, what, timeout=20):
     raise AssertionError(f"not within {timeout * SLOW} s: {what}")
 
 
-def main():
-    wanted = sys.argv[1:]
-    passed = failed = 0
-    for f in TESTS:
-        if wanted and not any(w in f.__name__ for w in wanted):
-            continue
-        began = time.monotonic()
-        try:
-            f()
-            passed += 1
-        except Exception as e:  # a broken test is a failed one
-            failed += 1
-            print(f"FAIL {f.__name__}: {type(e).__name__}: {str(e)[:4000]}", flush=True)
-            if os.environ.get("TRACE"):
-                import traceback
-                traceback.print_exc()
-        took = time.monotonic() - began
-        if took > 5:
-            print(f"slow {f.__name__}: {took:.1f} s", flush=True)
+def stop_shared():
     if _shared is not None:
-        try:
-            with _shared:
-                pass
-        except AssertionError as e:
-            failed += 1
-            print(f"FAIL the shared server: {e}", flush=True)
-    shutil.rmtree(TMP, ignore_errors=True)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+        with _shared:
+            pass
+
+
+def main():
+    try:
+        return cases.run(("the shared server", stop_shared))
+    finally:
+        shutil.rmtree(TMP, ignore_errors=True)
