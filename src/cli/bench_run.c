@@ -139,6 +139,8 @@ static int time_row(struct bench *b, struct bench_row *r, struct glim_error *e)
         glim_model_clock(b->model, false);
         if (i > 0)
             r->tok_s[i - 1] = tok_s;
+        if (rc == GLIM_OK && interrupted()) /* a prompt of one chunk does not ask while it runs */
+            rc = glim_error_set(e, GLIM_ESTOPPED, "interrupted");
     }
     return rc;
 }
