@@ -13,6 +13,7 @@ import threading
 import time
 
 from harness import GLIM, MODEL, ROOT, TMP, glim, ok, refused, start, test
+from verbs import least_ram
 
 FOLDER = os.path.join(ROOT, "tests", "data", "golden", "fp8")
 UNCOMPARED = 3
@@ -320,14 +321,6 @@ def test_verify_stays_in_the_folder():
     assert "is a FIFO" in lines_of(verify(folder, timeout=10))["pipe.json"]
 
 
-def streaming_budget():
-    """The least --ram, in MiB, with which the bundled model runs."""
-    for ram in range(8, 60):
-        if glim("run", "--ids", "1,2,3", "-n", "2", "--ram", f"{ram}M", "-c", "64", "--mtp", "off").code == 0:
-            return f"{ram}M"
-    raise AssertionError("no budget runs")
-
-
 @test
 def test_check_reads():
     """Checksums are made once, kept, and change no answer; a byte that rots is named."""
@@ -338,7 +331,7 @@ def test_check_reads():
     os.makedirs(os.path.dirname(model), exist_ok=True)
     shutil.copy(os.path.join(ROOT, "models", "glm-nano.gguf"), model)
     run = ["run", "-m", model, "--ids", "1,2,3,4,5,6,7,8", "-n", "8", "--temp", "0", "--print-ids", "-c", "64", "--mtp", "off"]
-    streamed = [*run, "--ram", streaming_budget()]
+    streamed = [*run, "--ram", least_ram("-c", "64", "--mtp", "off")]
     want = ok(glim(*streamed)).out
     assert "reads are not checked" in ok(glim(*run, "--check-reads")).err
     assert ok(glim(*streamed, "--check-reads")).out == want
