@@ -5,8 +5,8 @@ import time
 
 import messages
 import responses
-from harness import SLOW, Server, eventually, shared, test
-from wire import JSON, generating, http
+from harness import SLOW, Server, shared, test
+from wire import JSON, http, never_idle
 
 CLAUDE_HEADERS = {
     "User-Agent": "claude-cli/2.1.330 (external, cli)", "x-app": "cli", "anthropic-version": "2023-06-01",
@@ -104,28 +104,24 @@ def test_agents_codex():
 @test
 def test_agents_wait_and_are_told_so():
     """Ten seconds without a token: each API has its own word for it, which its clients count as a sign of life."""
-    waiting = {"/v1/messages": (messages.body(), '{"type":"ping"}', 2),
-               "/v1/responses": (responses.body(), '{"type":"keepalive","sequence_number":2}', 1),
-               "/v1/chat/completions": ({"messages": [{"role": "user", "content": "Hi"}]}, ": ping", 1)}
-    with Server("--ctx", "32000", "--alias", "nano", "--parallel", "1") as s:
-        with s.connect() as busy:
-            busy.sendall(http("POST", "/v1/completions", json.dumps(
-                {"prompt": "Once", "max_tokens": 31000, "ignore_eos": True, "seed": 1}).encode(), JSON))
-            eventually(lambda: generating(s), "the request runs")
-            held = {path: s.connect() for path in waiting}
-            for path, c in held.items():
-                c.sendall(http("POST", path, json.dumps({**waiting[path][0], "stream": True}).encode(), JSON))
-            time.sleep(11.5 * SLOW)
-            for path, c in held.items():
-                _, word, times = waiting[path]
-                c.settimeout(0.2)
-                got = b""
-                try:
-                    while True:
-                        got += c.recv(65536)
-                except TimeoutError:
-                    c.close()
-                assert got.decode().count(word) == times, (path, word, got)
+    waiting = {"/v1/messages": (messages.body(), b'{"type":"ping"}', 2),
+               "/v1/responses": (responses.body(), b'{"type":"keepalive","sequence_number":2}', 1),
+               "/v1/chat/completions": ({"messages": [{"role": "user", "content": "Hi"}]}, b": ping", 1)}
+    with Server("--ctx", "32768", "--alias", "nano", "--parallel", "1", "-t", "1") as s, never_idle(s):
+        began = time.monotonic()
+        held = {path: s.connect() for path in waiting}
+        for path, c in held.items():
+            c.sendall(http("POST", path, json.dumps({**waiting[path][0], "stream": True}).encode(), JSON))
+        for path, c in held.items():
+            _, word, times = waiting[path]
+            seen = b""
+            while seen.count(word) < times:
+                more = c.recv(65536)
+                assert more, (path, seen)
+                seen += more
+            assert 8 < time.monotonic() - began < 20 * SLOW and seen.count(word) == times, (path, seen)
+            assert path != "/v1/chat/completions" or b'"role":"assistant"' in seen, seen
+            c.close()
 
 
 @test
