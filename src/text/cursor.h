@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "base/utf8.h"
+#include "text/charset.h"
 
 struct cursor {
     const char *text; /* [len] */
