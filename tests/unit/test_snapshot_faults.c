@@ -26,6 +26,7 @@
 #include "util/files.h"
 #include "util/pages.h"
 #include "util/rng.h"
+#include "util/without.h"
 
 #if GLIM_WITH_ZSTD && GLIM_WITH_SSL
 
@@ -305,12 +306,6 @@ int main(void)
 
 #else
 
-static void test_without(void **state) { (void)state; }
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_without)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+int main(void) { return run_without(); }
 
 #endif

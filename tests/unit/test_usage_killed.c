@@ -22,6 +22,7 @@
 #include "engine/usage.h"
 #include "util/files.h"
 #include "util/history.h"
+#include "util/without.h"
 
 #if GLIM_WITH_SQLITE
 
@@ -260,12 +261,6 @@ int main(void)
 
 #else
 
-static void test_without_sqlite(void **state) { (void)state; }
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_without_sqlite)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+int main(void) { return run_without(); }
 
 #endif
