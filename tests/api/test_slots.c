@@ -15,6 +15,7 @@
 #include "util/files.h"
 #include "util/pages.h"
 #include "util/turns.h"
+#include "util/without.h"
 
 #if GLIM_WITH_ZSTD && GLIM_WITH_SSL
 
@@ -27,8 +28,6 @@ static enum glim_kv kv; /* of the caches */
 
 static glim_service *begin(const char *folder, bool files)
 {
-    glim_service *s;
-    struct glim_error e;
     struct glim_service_options o = GLIM_SERVICE_OPTIONS_INIT;
     o.context_tok = 1024;
     o.parallel = SLOTS;
@@ -36,9 +35,7 @@ static glim_service *begin(const char *folder, bool files)
     o.kv = kv;
     o.kv_dir = folder;
     o.kv_encrypt = secret != NULL;
-    if (glim_service_start(&s, model, &o, &e) != 0)
-        fail_msg("%s", e.text);
-    return s;
+    return start_service(model, &o);
 }
 
 /* ---- asking ---- */
@@ -169,7 +166,7 @@ static void test_which(void **state)
     d.n = 64 + 1;
     turn_answer(s, &d);
     assert_true(d.cached >= 64); /* the tree has b's pages still */
-    glim_service_stop(s);
+    stop_service();
 }
 
 /* Erased, it is computed again; restored, also by another service, it is found, bit for bit. */
@@ -192,7 +189,7 @@ static void save_erase_restore(const char *given)
     assert_int_equal(again.cached, 0);
     turn_same(&again, &first);
     turn_answer(s, &second);
-    glim_service_stop(s);
+    stop_service();
 
     s = begin(NULL, true);
     turn_answer(s, &other);
@@ -207,7 +204,7 @@ static void save_erase_restore(const char *given)
     assert_int_equal(again.cached, whole);
     turn_same(&again, &second);
     assert_int_equal(look(s, 2).kept_tok, again.n + ANSWER - 1); /* it went on there */
-    glim_service_stop(s);
+    stop_service();
     secret = NULL;
 }
 
@@ -240,13 +237,13 @@ static void test_erase(void **state)
     assert_int_equal(act(s, GLIM_SLOT_ERASE, 0, NULL), all - shared);
     turn_answer(s, &b);
     assert_int_equal(b.cached, PROMPT - 1);
-    glim_service_stop(s);
+    stop_service();
     /* what was not written when it was erased is not written later */
     assert_int_equal(files_in(at), all / PAGE);
     s = begin(at, false);
     turn_answer(s, &a);
     assert_int_equal(a.cached, shared);
-    glim_service_stop(s);
+    stop_service();
 }
 
 static void test_refused(void **state)
@@ -274,11 +271,11 @@ static void test_refused(void **state)
     q.slot = SLOTS;
     q.file = file;
     assert_int_equal(glim_service_slot(s, &q, &e), GLIM_EINVAL);
-    glim_service_stop(s);
+    stop_service();
     s = begin(NULL, false);
     q.slot = 0;
     assert_int_equal(glim_service_slot(s, &q, &e), GLIM_EUNSUPPORTED);
-    glim_service_stop(s);
+    stop_service();
 }
 
 /* A file that was cut or changed anywhere says so, and what it had before that is right. */
@@ -308,17 +305,17 @@ static void test_torn(void **state)
     }
     write_text(file, "something else");
     refused(act_as(s, GLIM_SLOT_RESTORE, 0, "alice", file), GLIM_EFORMAT, "no slot");
-    glim_service_stop(s);
+    stop_service();
     secret = "sk-alice-0123456789";
     s = begin(NULL, true);
     write_file(file, bytes, n);
     refused(act_as(s, GLIM_SLOT_RESTORE, 0, "alice", file), GLIM_EFORMAT, "not encrypted");
-    glim_service_stop(s);
+    stop_service();
     secret = NULL;
     kv = GLIM_KV_F32;
     s = begin(NULL, true);
     refused(act_as(s, GLIM_SLOT_RESTORE, 0, "alice", file), GLIM_EFORMAT, "another model");
-    glim_service_stop(s);
+    stop_service();
     kv = GLIM_KV_F16;
     free(bytes);
 }
@@ -334,15 +331,17 @@ static void test_of_another_key(void **state)
     (void)act(s, GLIM_SLOT_SAVE, 0, file);
     secret = "sk-bob-0123456789";
     refused(act_as(s, GLIM_SLOT_RESTORE, 1, "bob", file), GLIM_EFORMAT, "another key");
-    glim_service_stop(s);
+    stop_service();
     secret = NULL;
 }
 
-static int empty(void **state)
+/* Also what a test that failed has left. */
+static int clear(void **state)
 {
-    if (scratch)
-        scratch_remove(scratch);
-    return scratch_setup(state);
+    stop_service();
+    secret = NULL;
+    kv = GLIM_KV_F16;
+    return scratch_teardown(state);
 }
 
 static int set_up(void **state)
@@ -356,29 +355,27 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
+    (void)state;
     glim_model_close(model);
-    return scratch_teardown(state);
+    return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_which, empty),   cmocka_unit_test_setup(test_plain, empty),
-        cmocka_unit_test_setup(test_encrypted, empty), cmocka_unit_test_setup(test_erase, empty),
-        cmocka_unit_test_setup(test_refused, empty), cmocka_unit_test_setup(test_torn, empty),
-        cmocka_unit_test_setup(test_of_another_key, empty),
+        cmocka_unit_test_setup_teardown(test_which, scratch_setup, clear),
+        cmocka_unit_test_setup_teardown(test_plain, scratch_setup, clear),
+        cmocka_unit_test_setup_teardown(test_encrypted, scratch_setup, clear),
+        cmocka_unit_test_setup_teardown(test_erase, scratch_setup, clear),
+        cmocka_unit_test_setup_teardown(test_refused, scratch_setup, clear),
+        cmocka_unit_test_setup_teardown(test_torn, scratch_setup, clear),
+        cmocka_unit_test_setup_teardown(test_of_another_key, scratch_setup, clear),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
 
 #else
 
-static void test_without(void **state) { (void)state; }
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_without)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+int main(void) { return run_without(); }
 
 #endif

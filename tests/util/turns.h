@@ -1,10 +1,16 @@
-/* turns.h - requests of a service that a test waits for, and what came of them. */
+/* turns.h - one service at a time, requests of it that a test waits for, and what came of them. */
 #ifndef GLIM_TESTS_UTIL_TURNS_H
 #define GLIM_TESTS_UTIL_TURNS_H
 
 #include <pthread.h>
 
 #include "glim.h"
+
+/* Begins one; the test fails if it cannot be. */
+glim_service *start_service(glim_model *m, const struct glim_service_options *o);
+/* Ends the one that was started, if there is one. Each test has this in its tear-down: a service
+ * that goes on after an assertion has failed keeps the program from its end. */
+void stop_service(void);
 
 /* Until another thread says so. */
 struct waiting {
@@ -28,6 +34,8 @@ struct turn {
     float logprob[TURN_ANSWER_MAX];
     size_t answers, logprobs;
     uint64_t cached;
+    int code;
+    char error[256];
     struct waiting w;
 };
 
