@@ -141,7 +141,7 @@ int opts_set(struct opts *o, const char *name, const char *value, struct err *e)
 void help_verb(enum verb v);
 void help_all(void);
 
-/* For help and tests: the table itself. */
+/* For help, and among the files of opts: the table itself. */
 enum opt_kind { OPT_FLAG, OPT_INT, OPT_LIST, OPT_REAL, OPT_SIZE, OPT_TEXT, OPT_TEXTS,
                 OPT_CHOICE, OPT_DRIVE };
 enum opt_group {
@@ -164,6 +164,16 @@ struct opt {
     const char *help;   /* with the default in brackets */
 };
 const struct opt *opt_table(size_t *n);
+/* The verb's option of this name [len] or letter, or NULL. */
+const struct opt *opt_named(enum verb v, const char *name, size_t len);
+const struct opt *opt_lettered(enum verb v, char letter);
+/* What holds where no option was given. */
+void opts_defaults(struct opts *o, enum verb v);
+/* Checks a value (NULL for a flag) and keeps it in its field. */
+int opt_set(struct opts *o, const struct opt *p, const char *value, struct err *e);
+/* GLIM_EINVAL for an argument that begins with "-" and is no option of the verb; names the nearest
+ * one. */
+int opt_unknown(enum verb v, const char *arg, struct err *e);
 /* How far `a` is from `b` in edits (insert, delete, change, swap); for suggestions. */
 unsigned edit_distance(const char *a, const char *b);
 
