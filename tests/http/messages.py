@@ -2,14 +2,9 @@
 import json
 
 from harness import Server, shared, test
+from samples import DISTANCE, FAR, THINK
 
 CTX = 2048  # of the shared server
-DISTANCE = {"name": "get_distance", "description": "Get the distance between two cities",
-            "input_schema": {"type": "object", "properties": {
-                "start": {"type": "string", "description": "First city"},
-                "end": {"type": "string", "description": "Second city"}}, "required": ["start", "end"]}}
-FAR = {"role": "user", "content": "How far is it from Bogota to Chicago?"}
-THINK = {"type": "enabled", "budget_tokens": 2000}
 
 
 def body(**kw):
