@@ -15,37 +15,10 @@
 
 #include <cmocka.h>
 
+#include "fault/failing.h"
 #include "glim.h"
 #include "util/files.h"
 #include "util/smalltok.h"
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__real_mmap(void *at, size_t n, int prot, int flags, int fd, off_t off);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-void *__wrap_mmap(void *at, size_t n, int prot, int flags, int fd, off_t off);
-
-static struct {
-    unsigned long calls, fail_at; /* 0 = never */
-    bool sticky;
-} plan;
-
-static bool fails(void)
-{
-    plan.calls++;
-    return plan.fail_at && (plan.sticky ? plan.calls >= plan.fail_at : plan.calls == plan.fail_at);
-}
-
-void *__wrap_malloc(size_t n) { return fails() ? NULL : __real_malloc(n); }
-void *__wrap_calloc(size_t n, size_t size) { return fails() ? NULL : __real_calloc(n, size); }
-void *__wrap_realloc(void *p, size_t n) { return fails() ? NULL : __real_realloc(p, n); }
-void *__wrap_mmap(void *at, size_t n, int prot, int flags, int fd, off_t off)
-{
-    return fails() ? MAP_FAILED : __real_mmap(at, n, prot, flags, fd, off);
-}
 
 /* Runs the scenario with the n-th allocation failing for n = 1, 2, ...; returns how many there
  * are. */

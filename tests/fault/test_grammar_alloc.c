@@ -16,42 +16,10 @@
 #include <cmocka.h>
 
 #include "base/json.h"
+#include "fault/failing.h"
 #include "text/grammar.h"
 #include "text/tokentrie.h"
 #include "util/smalltok.h"
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__real_mmap(void *at, size_t n, int prot, int flags, int fd, off_t off);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-void *__wrap_mmap(void *at, size_t n, int prot, int flags, int fd, off_t off);
-
-static unsigned long calls, fail_at; /* 0 = never */
-
-static bool fails(void)
-{
-    return ++calls == fail_at;
-}
-
-void *__wrap_malloc(size_t n)
-{
-    return fails() ? NULL : __real_malloc(n);
-}
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-void *__wrap_realloc(void *p, size_t n)
-{
-    return fails() ? NULL : __real_realloc(p, n);
-}
-void *__wrap_mmap(void *at, size_t n, int prot, int flags, int fd, off_t off)
-{
-    return fails() ? MAP_FAILED : __real_mmap(at, n, prot, flags, fd, off);
-}
 
 static struct tok *tok;
 static struct tokentrie *trie;
@@ -120,12 +88,12 @@ static void torture(int (*fn)(struct err *), unsigned long at_least)
 {
     for (unsigned long n = 1;; n++) {
         struct err e = {0};
-        calls = 0;
-        fail_at = n;
+        plan.calls = 0;
+        plan.fail_at = n;
         const int rc = fn(&e);
-        fail_at = 0;
+        plan.fail_at = 0;
         if (rc == GLIM_OK) {
-            if (calls >= n)
+            if (plan.calls >= n)
                 fail_msg("allocation %lu failed and nobody noticed", n);
             assert_true(n > at_least);
             return;
