@@ -32,21 +32,27 @@ static void put_entry(struct buf *out, const char *text, size_t len, float logpr
     emit_bytes(out, text, len);
 }
 
-static void put_top(const struct generation *g, const struct answer *a, const struct scored *s,
-                    struct buf *out)
+static void put_whole_entry(struct buf *out, const char *text, size_t len, float logprob)
 {
-    buf_adds(out, ",\"top_logprobs\":[");
+    put_entry(out, text, len, logprob);
+    buf_addc(out, '}');
+}
+
+typedef void put_fn(struct buf *out, const char *text, size_t len, float logprob);
+
+/* The most probable tokens in the place of one, each as `put` writes it, with commas between. */
+static void put_tops(const struct generation *g, const struct answer *a, const struct scored *s,
+                     struct buf *out, put_fn *put)
+{
     for (size_t i = 0; i < s->tops; i++) {
         const struct glim_logprob *const t = &a->top[s->top + i];
         size_t len;
         char *const text = token_bytes(g, t->token, &len);
         if (i)
             buf_addc(out, ',');
-        put_entry(out, text ? text : "", len, t->logprob);
-        buf_addc(out, '}');
+        put(out, text ? text : "", len, t->logprob);
         glim_free(text);
     }
-    buf_addc(out, ']');
 }
 
 void logprobs_put_chat(struct generation *g, struct choice *c, struct buf *out)
@@ -58,13 +64,21 @@ void logprobs_put_chat(struct generation *g, struct choice *c, struct buf *out)
         if (!first)
             buf_addc(out, ',');
         put_entry(out, a->scored_text.data + s->text, s->len, s->logprob);
-        put_top(g, a, s, out);
-        buf_addc(out, '}');
+        buf_adds(out, ",\"top_logprobs\":[");
+        put_tops(g, a, s, out, put_whole_entry);
+        buf_adds(out, "]}");
     }
     buf_adds(out, "],\"refusal\":null}");
 }
 
 /* ---- completions ---- */
+
+static void put_pair(struct buf *out, const char *text, size_t len, float logprob)
+{
+    emit_text(out, text, len);
+    buf_addc(out, ':');
+    put_logprob(out, logprob);
+}
 
 static void put_map(const struct generation *g, const struct answer *a, const struct scored *s,
                     struct buf *out)
@@ -74,17 +88,7 @@ static void put_map(const struct generation *g, const struct answer *a, const st
         return;
     }
     buf_addc(out, '{');
-    for (size_t i = 0; i < s->tops; i++) {
-        const struct glim_logprob *const t = &a->top[s->top + i];
-        size_t len;
-        char *const text = token_bytes(g, t->token, &len);
-        if (i)
-            buf_addc(out, ',');
-        emit_text(out, text ? text : "", len);
-        buf_addc(out, ':');
-        put_logprob(out, t->logprob);
-        glim_free(text);
-    }
+    put_tops(g, a, s, out, put_pair);
     buf_addc(out, '}');
 }
 
