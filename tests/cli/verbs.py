@@ -499,8 +499,12 @@ def test_bench_simulated():
     """A simulated drive gives what it was told to, and is said to be one."""
     args = ["bench", "-p", "0", "-n", "8", "-r", "1", "--mtp", "off", "-t", "1", "-c", "64", "--ram"]
     least = least_ram("-c", "64", "--mtp", "off", "-t", "1")
-    j = document(ok(glim(*args, least, "--drive", "0.05,500", "--json")))
-    assert j["drive"] == "simulated" and 0.8 < j["drive_gb_s"] / 0.05 < 1.01, j["drive_gb_s"]
+    for _ in range(5):  # on a busy machine it may be late, never early
+        j = document(ok(glim(*args, least, "--drive", "0.05,500", "--json")))
+        assert j["drive"] == "simulated" and j["drive_gb_s"] / 0.05 < 1.01, j["drive_gb_s"]
+        if j["drive_gb_s"] / 0.05 > 0.8:
+            break
+    assert j["drive_gb_s"] / 0.05 > 0.8, j["drive_gb_s"]
     assert j["disk_share"] < 1.01 and j["exposed_wait_share"] > 0.5, j
     assert "simulated" in ok(glim(*args, least, "--drive", "0.05,500", "-n", "1")).out
     assert document(ok(glim(*args, least, "--json")))["drive"] == "true"
