@@ -10,7 +10,8 @@
 #include "base/util.h"
 #include "cli/out.h"
 
-enum { PIECE_BYTES = 1 << 20, PASSES = 5, LINE_WORDS = 8, AHEAD_BYTES = 4096 };
+enum { PIECE_BYTES = 1 << 20, PASSES = 5, STREAMS = 4, LINE_WORDS = 8, AHEAD_BYTES = 16384 };
+enum { STREAM_WORDS = PIECE_BYTES / STREAMS / (int)sizeof(uint64_t) };
 
 struct sweep {
     uint64_t *block;  /* [pieces, PIECE_BYTES / 8] */
@@ -25,17 +26,20 @@ static void fill_piece(void *ctx, size_t i, int worker)
 }
 
 /* Memory hands out whole lines: one word of each is enough to make it, and leaves the loads nothing
- * else to do. Asking for a line a page ahead keeps as many under way as the core can track. */
+ * else to do. Several streams, called for into the second-level cache, keep more lines under way
+ * than one does: up to 1.4 times as many (docs/performance.md). */
 static void read_piece(void *ctx, size_t i, int worker)
 {
     (void)worker;
     struct sweep *const s = ctx;
     const uint64_t *const p = s->block + i * (PIECE_BYTES / sizeof *s->block);
     uint64_t sum = 0;
-    for (size_t k = 0; k < PIECE_BYTES / sizeof *p; k += LINE_WORDS) {
-        __builtin_prefetch((const char *)(p + k) + AHEAD_BYTES);
-        sum += p[k];
-    }
+    for (size_t k = 0; k < STREAM_WORDS; k += LINE_WORDS)
+        for (size_t stream = 0; stream < STREAMS; stream++) {
+            const uint64_t *const word = p + stream * STREAM_WORDS + k;
+            __builtin_prefetch((const char *)word + AHEAD_BYTES, 0, 2);
+            sum += *word;
+        }
     s->sum[i] = sum;
 }
 

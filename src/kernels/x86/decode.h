@@ -10,6 +10,7 @@
  * The skeleton of decode_*_avx*.c, which include it through decode_avx*.h, behind blocks_avx*.h and
  *
  *     ROWS_AT_ONCE   rows walked together: x is loaded once for all of them
+ *     SUPER_ROWS     the same of super-blocks, at most 2 (super_begin)
  *     VECTORS        vectors a pass takes, 4; more go over the rows again, which by then lie in the
  *                    first-level cache
  *     ROWS_OF_4      rows walked together where a pass has 4 vectors (or 3)
@@ -27,6 +28,8 @@
 #include "kernels/x86/decode_types.h"
 
 enum { CHUNKS = PACK_GROUP / VEC_BYTES };
+
+INLINE unsigned rows_at_once(bool super) { return super ? SUPER_ROWS : ROWS_AT_ONCE; }
 
 /* What is added up for `ROWS_AT_ONCE` rows and `VECTORS` vectors. */
 struct sums {
@@ -197,7 +200,7 @@ INLINE void rows_times(enum dtype t, bool super, unsigned R, unsigned T,
             p[i] = row[i] + g * bytes;
             after[i] = p[i] + step;
             UNROLL for (size_t at = 0; at < bytes; at += 64)
-                _mm_prefetch((const char *)p[i] + ahead + at, _MM_HINT_T0);
+                call_for(p[i] + ahead + at);
         }
         if (super) {
             super_begin(t, R, after, &next);
@@ -217,26 +220,28 @@ INLINE void rows_pass(enum dtype t, bool super, size_t T, const uint8_t *const r
                       size_t ahead, size_t cols, const struct vectors *x,
                       float y[ROWS_AT_ONCE][VECTORS])
 {
+    const unsigned R = rows_at_once(super);
     if (T == 1)
-        rows_times(t, super, ROWS_AT_ONCE, 1, row, ahead, cols, x, y);
+        rows_times(t, super, R, 1, row, ahead, cols, x, y);
     else if (T == 2)
-        rows_times(t, super, ROWS_AT_ONCE, 2, row, ahead, cols, x, y);
+        rows_times(t, super, R, 2, row, ahead, cols, x, y);
     else
-        for (unsigned i = 0; i < ROWS_AT_ONCE; i += ROWS_OF_4)
+        for (unsigned i = 0; i < R; i += ROWS_OF_4)
             rows_times(t, super, ROWS_OF_4, 4, row + i, ahead, cols, x, y + i);
 }
 
-/* All vectors against rows r and r + 1, the last one twice where it is alone. */
+/* All vectors against the rows from r on; where fewer are left, the last one again. */
 INLINE void rows_step(enum dtype t, bool super, const struct call *c, uint64_t r)
 {
     const uint8_t *row[ROWS_AT_ONCE];
-    const size_t R = c->r1 - r < ROWS_AT_ONCE ? (size_t)(c->r1 - r) : ROWS_AT_ONCE;
-    UNROLL for (size_t i = 0; i < ROWS_AT_ONCE; i++)
+    const unsigned all = rows_at_once(super);
+    const size_t R = c->r1 - r < all ? (size_t)(c->r1 - r) : all;
+    UNROLL for (size_t i = 0; i < all; i++)
         row[i] = c->w->data + (r + (i < R ? i : R - 1)) * c->w->row_bytes;
     for (size_t v = 0; v < c->T; v += VECTORS) {
         const size_t T = c->T - v < VECTORS ? c->T - v : VECTORS;
         float y[ROWS_AT_ONCE][VECTORS];
-        rows_pass(t, super, T, row, ROWS_AT_ONCE * (size_t)c->w->row_bytes, (size_t)c->w->cols,
+        rows_pass(t, super, T, row, all * (size_t)c->w->row_bytes, (size_t)c->w->cols,
                   &c->pass[v / VECTORS], y);
         for (size_t i = 0; i < R; i++)
             for (size_t j = 0; j < T; j++)
@@ -246,7 +251,7 @@ INLINE void rows_step(enum dtype t, bool super, const struct call *c, uint64_t r
 
 INLINE void all_rows(enum dtype t, bool super, const struct call *c)
 {
-    for (uint64_t r = c->r0; r < c->r1; r += ROWS_AT_ONCE)
+    for (uint64_t r = c->r0; r < c->r1; r += rows_at_once(super))
         rows_step(t, super, c, r);
 }
 

@@ -9,7 +9,7 @@
 
 #include "kernels/x86/blocks_avx2.h"
 
-enum { VECTORS = 4, ROWS_AT_ONCE = 2, ROWS_OF_4 = 1, IN_PLACE = true };
+enum { VECTORS = 4, ROWS_AT_ONCE = 2, SUPER_ROWS = 2, ROWS_OF_4 = 1, IN_PLACE = true };
 
 #include "kernels/x86/decode.h"
 
