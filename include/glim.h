@@ -47,6 +47,7 @@ GLIM_API const char *glim_version(void);
 #define GLIM_ENUMERIC     (-7) /* NaN or infinity where numbers must be finite */
 #define GLIM_ESTOPPED (-8)     /* the caller asked to stop */
 #define GLIM_EBUSY (-9)        /* too much waits already: try again later */
+#define GLIM_EQUOTA (-10)      /* too much of one owner's waits already: the same */
 
 struct glim_error {
     int code;
@@ -548,6 +549,7 @@ struct glim_service_options {
      * apart from what others have. Needs OpenSSL: else GLIM_EUNSUPPORTED. */
     bool kv_encrypt;
     bool slot_files;        /* slots may be saved and restored. Needs zstd and OpenSSL */
+    uint32_t owner_queue;   /* requests of one owner that may wait; 0 = as many as of all */
 };
 #define GLIM_SERVICE_OPTIONS_INIT {.size = sizeof(struct glim_service_options)}
 
@@ -598,8 +600,9 @@ struct glim_request {
 enum { GLIM_TOP_LOGPROBS_MAX = 20 };
 #define GLIM_REQUEST_INIT {.size = sizeof(struct glim_request), .generate = GLIM_GENERATE_INIT}
 
-/* *id (may be NULL): for glim_service_cancel. GLIM_EBUSY if the queue is full, GLIM_ELIMIT if the
- * prompt leaves no room for an answer; on_done is then not called. */
+/* *id (may be NULL): for glim_service_cancel. GLIM_EBUSY if the queue is full, GLIM_EQUOTA if too
+ * many of this owner's wait, GLIM_ELIMIT if the prompt leaves no room for an answer; on_done is
+ * then not called. */
 GLIM_API int glim_service_submit(glim_service *s, const struct glim_request *r, uint64_t *id,
                                  struct glim_error *e);
 /* Ends a request within a step: on_done is called with GLIM_FINISH_STOPPED and what there was. What

@@ -24,6 +24,7 @@
 #define GLIM_ENUMERIC     (-7) /* NaN or infinity where numbers must be finite */
 #define GLIM_ESTOPPED (-8)     /* the caller asked to stop */
 #define GLIM_EBUSY (-9)        /* too much waits already: try again later */
+#define GLIM_EQUOTA (-10)      /* too much of one owner's waits already: the same */
 
 struct err {
     int code;

@@ -24,7 +24,8 @@
 
 #include "server/server.h"
 
-enum { PORT_DEFAULT = 4546, KEYS_MAX = 256, FILE_BYTES_MAX = 1 << 20, LOOK_MS = 50 };
+enum { PORT_DEFAULT = 4546, QUEUE_DEFAULT = 256 };
+enum { KEYS_MAX = 256, FILE_BYTES_MAX = 1 << 20, LOOK_MS = 50 };
 
 struct serve {
     const struct opts *o;
@@ -224,6 +225,15 @@ static void raise_descriptors(struct http_limits *l)
 
 /* ---- loading ---- */
 
+/* Keys share the queue, so that one that floods it keeps none of the others out. */
+static void size_queue(const struct serve *s, struct glim_service_options *so)
+{
+    const uint64_t all = s->o->queue ? s->o->queue : QUEUE_DEFAULT,
+                   half = s->options.keys.n > 1 ? (all + 1) / 2 : 0;
+    so->queue = (uint32_t)all;
+    so->owner_queue = (uint32_t)(s->o->queue_per_key ? s->o->queue_per_key : half);
+}
+
 static int load(struct serve *s)
 {
     const struct opts *const o = s->o;
@@ -234,7 +244,7 @@ static int load(struct serve *s)
     so.context_tok = o->ctx;
     so.cache_tok = o->cache_tok;
     so.parallel = (uint32_t)o->parallel;
-    so.queue = (uint32_t)o->queue;
+    size_queue(s, &so);
     so.chunk_tok = o->chunk;
     so.prompt_share = o->prompt_share;
     so.kv = (enum glim_kv)o->kv;

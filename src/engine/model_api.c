@@ -19,7 +19,7 @@ const char *glim_version(void)
 const char *glim_error_name(int code)
 {
     static const char *const name[] = {"ok",     "invalid", "io",      "format", "unsupported",
-                                       "memory", "limit",   "numeric", "stopped", "busy"};
+                                       "memory", "limit",   "numeric", "stopped", "busy",  "quota"};
     return code <= 0 && code > -(int)COUNT_OF(name) ? name[-code] : "unknown";
 }
 

@@ -62,8 +62,15 @@ int queue_put(struct queue *q, struct request *r, struct err *e)
     else
         o->first = r;
     o->last = r;
+    o->waiting++;
     q->waiting++;
     return GLIM_OK;
+}
+
+uint64_t queue_waiting(const struct queue *q, const char *owner)
+{
+    const struct owner *const o = find(q, owner);
+    return o ? o->waiting : 0;
 }
 
 static bool before(const struct owner *a, const struct owner *b)
@@ -80,6 +87,7 @@ static struct request *take(struct queue *q, struct owner *o, struct request *r)
     if (o->last == r)
         o->last = previous;
     r->next = NULL;
+    o->waiting--;
     q->waiting--;
     return r;
 }

@@ -15,6 +15,7 @@ struct owner {
     struct owner *next;
     char *name;
     struct request *first, *last; /* that wait, oldest first */
+    uint64_t waiting;             /* how many these are */
     uint64_t running;             /* that were taken and are not done */
     uint64_t turn;                /* the queue's count when it was last served */
 };
@@ -28,6 +29,8 @@ struct queue { /* zero-initialise */
 void queue_deinit(struct queue *q);
 /* The queue borrows the request until it is taken, removed or done. */
 int queue_put(struct queue *q, struct request *r, struct err *e);
+/* How many requests of that owner wait. */
+uint64_t queue_waiting(const struct queue *q, const char *owner);
 /* NULL if none waits. */
 struct request *queue_take(struct queue *q);
 /* A request that was taken has ended. */

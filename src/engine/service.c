@@ -34,6 +34,7 @@ static int shape_of(struct glim_service *v, const struct glim_service_options *o
     s->cache = plan_mul(ceil_div_u64(s->cache, KV_PAGE_TOK), KV_PAGE_TOK);
     v->prompt_share = o->prompt_share > 0 ? o->prompt_share : 0.5;
     v->queue_max = o->queue ? o->queue : QUEUE_DEFAULT;
+    v->owner_max = o->owner_queue ? o->owner_queue : UINT64_MAX;
     return GLIM_OK;
 }
 
@@ -137,12 +138,25 @@ void glim_service_stop(glim_service *v)
 
 /* ---- callers ---- */
 
+/* Whoever has used up what is his is told so, whether or not the queue is full. */
+static int check_queue(const struct glim_service *v, const struct request *r, struct err *e)
+{
+    const uint64_t all = v->queue.waiting, own = queue_waiting(&v->queue, r->owner);
+    if (own >= v->owner_max)
+        return err_set(e, GLIM_EQUOTA,
+                       "%llu requests of yours wait already, expected at most %llu",
+                       (unsigned long long)own, (unsigned long long)v->owner_max);
+    if (all >= v->queue_max)
+        return err_set(e, GLIM_EBUSY, "%llu requests wait already, expected at most %llu",
+                       (unsigned long long)all, (unsigned long long)v->queue_max);
+    return GLIM_OK;
+}
+
 static int admit(struct glim_service *v, struct request *r, uint64_t *id, struct err *e)
 {
-    if (v->queue.waiting >= v->queue_max) {
+    if (check_queue(v, r, e) != 0) {
         v->refused++;
-        return err_set(e, GLIM_EBUSY, "%llu requests wait already, expected at most %llu",
-                       (unsigned long long)v->queue.waiting, (unsigned long long)v->queue_max);
+        return e->code;
     }
     r->id = v->last_id + 1;
     if (queue_put(&v->queue, r, e) != 0)

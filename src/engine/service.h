@@ -72,7 +72,7 @@ struct glim_service {
     struct glim_model *model;
     struct session_shape shape;
     uint64_t memory_bytes; /* of the model's budget */
-    uint64_t queue_max;
+    uint64_t queue_max, owner_max; /* requests that may wait: of all, of one owner */
     bool encrypts; /* every request has a key */
     bool slot_files; /* with identity */
     uint8_t identity[SNAPSHOT_HASH];

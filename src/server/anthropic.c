@@ -242,6 +242,7 @@ static const struct {
     [FAULT_UNSUPPORTED] = {400, "invalid_request_error"},
     [FAULT_LOADING] = {503, "api_error"},
     [FAULT_BUSY] = {529, "overloaded_error"},
+    [FAULT_QUOTA] = {429, "rate_limit_error"},
     [FAULT_TIMEOUT] = {504, "timeout_error"},
 };
 

@@ -28,6 +28,7 @@ int fault_of_error(struct fault *f, const struct glim_error *e, const char *para
     case GLIM_EUNSUPPORTED: kind = FAULT_UNSUPPORTED; break;
     case GLIM_EBUSY:
     case GLIM_ENOMEM: kind = FAULT_BUSY; break;
+    case GLIM_EQUOTA: kind = FAULT_QUOTA; break;
     case GLIM_ESTOPPED: kind = FAULT_TIMEOUT; break;
     default: break;
     }

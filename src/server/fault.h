@@ -23,7 +23,8 @@ enum fault_kind {
     FAULT_INTERNAL,
     FAULT_UNSUPPORTED, /* well formed, but this server does not do it */
     FAULT_LOADING,
-    FAULT_BUSY, /* the queue is full, or the server is about to stop */
+    FAULT_BUSY,  /* the queue is full, or the server is about to stop */
+    FAULT_QUOTA, /* so many requests of this key wait as may */
     FAULT_TIMEOUT,
     FAULT_COUNT
 };

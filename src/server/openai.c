@@ -30,6 +30,7 @@ static const struct {
     [FAULT_UNSUPPORTED] = {501, "not_supported_error", "not_supported"},
     [FAULT_LOADING] = {503, "unavailable_error", "model_loading"},
     [FAULT_BUSY] = {503, "server_error", "server_is_overloaded"},
+    [FAULT_QUOTA] = {429, "requests", "rate_limit_exceeded"},
     [FAULT_TIMEOUT] = {504, "server_error", "timeout"},
 };
 

@@ -15,7 +15,7 @@ void respond_times(struct exchange *x)
 
 static bool comes_back(enum fault_kind kind)
 {
-    return kind == FAULT_BUSY || kind == FAULT_LOADING;
+    return kind == FAULT_BUSY || kind == FAULT_QUOTA || kind == FAULT_LOADING;
 }
 
 void respond_fault(struct server *s, struct exchange *x, const struct dialect *d,

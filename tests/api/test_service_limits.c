@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "util/pending.h"
 
 static void test_caller_stops(void **state)
@@ -55,6 +56,72 @@ static void test_queue(void **state)
     assert_non_null(strstr(e.text, "2 requests wait"));
     for (int i = 0; i < n; i++)
         pending_wait(accepted[i]);
+}
+
+static int wait_for_gate(void *ctx, const struct glim_event *ev)
+{
+    pthread_mutex_t *const gate = ctx;
+    (void)ev;
+    (void)pthread_mutex_lock(gate);
+    (void)pthread_mutex_unlock(gate);
+    return 1;
+}
+
+static void on_end(void *ctx, const struct glim_result *r)
+{
+    (void)ctx, (void)r;
+}
+
+static int submit_of(struct fixture *f, struct glim_request *r, const char *owner,
+                     struct glim_error *e)
+{
+    r->owner = owner;
+    return glim_service_submit(f->service, r, NULL, e);
+}
+
+/* Who has as many waiting as one owner may is told so; others wait beside him. */
+static void test_quota(void **state)
+{
+    struct fixture *const f = *state;
+    struct glim_service_options o = GLIM_SERVICE_OPTIONS_INIT;
+    struct glim_service_state now = {0};
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    struct glim_request r = GLIM_REQUEST_INIT;
+    struct glim_error e;
+    static const int32_t prompt[] = {1000, 1001};
+    o.context_tok = 128;
+    o.parallel = 1;
+    o.queue = 4;
+    o.owner_queue = 2;
+    service_begin(f, &o);
+    r.prompt = prompt;
+    r.prompts = 2;
+    r.on_event = wait_for_gate;
+    r.on_done = on_end;
+    r.ctx = &gate;
+    (void)pthread_mutex_lock(&gate);
+    const int first = submit_of(f, &r, "a", &e);
+    while (first == 0 && (now.running == 0 || now.waiting > 0))
+        glim_service_state(f->service, &now);
+    static const struct {
+        const char *owner;
+        int code;
+    } more[] = {{"a", 0},  {"a", 0},           {"a", GLIM_EQUOTA}, {"b", 0},
+                {NULL, 0}, {"b", GLIM_EBUSY}, {"a", GLIM_EQUOTA}};
+    int code[COUNT_OF(more)];
+    for (size_t i = 0; i < COUNT_OF(more); i++)
+        code[i] = submit_of(f, &r, more[i].owner, &e);
+    glim_service_state(f->service, &now);
+    (void)pthread_mutex_unlock(&gate);
+    assert_int_equal(first, 0);
+    for (size_t i = 0; i < COUNT_OF(more); i++)
+        assert_int_equal(code[i], more[i].code);
+    assert_non_null(strstr(e.text, "2 requests of yours wait"));
+    assert_int_equal(now.waiting, 4);
+    assert_int_equal(now.refused, 3);
+    while (now.running + now.waiting > 0)
+        glim_service_state(f->service, &now);
+    assert_int_equal(submit_of(f, &r, "a", &e), 0); /* once they are done he may ask again */
 }
 
 static void refused(struct fixture *f, const struct glim_request *r, int code, const char *why)
@@ -143,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_caller_stops, fixture_clear),
         cmocka_unit_test_teardown(test_queue, fixture_clear),
+        cmocka_unit_test_teardown(test_quota, fixture_clear),
         cmocka_unit_test_teardown(test_refused, fixture_clear),
         cmocka_unit_test_teardown(test_cancel, fixture_clear),
         cmocka_unit_test_teardown(test_deadline, fixture_clear),

@@ -96,6 +96,44 @@ def test_overload_is_refused_at_once():
 
 
 @test
+def test_a_key_that_floods_the_queue_keeps_no_other_out():
+    asks = {"/v1/completions": {"prompt": "x", "max_tokens": 1},
+            "/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1},
+            "/v1/responses": {"input": "x", "max_output_tokens": 1},
+            "/v1/messages": {"model": "m", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}}
+    a, b = {"x-api-key": "a"}, {"x-api-key": "b"}
+    with Server("--ctx", "32768", "--parallel", "1", "--queue", "2", "--api-key", "a", "--api-key", "b",
+                "--any-model") as s:
+        held = []
+        for key in (a, a, b):  # one runs, one of each key waits
+            c = s.connect()
+            c.sendall(http("POST", "/v1/completions", json.dumps(ENDLESS).encode(), JSON,
+                           f"x-api-key: {key['x-api-key']}"))
+            held.append(c)
+            eventually(lambda: sum(x["phase"] != "idle" for x in s.get("/slots", headers=a).json) == len(held), "accepted")
+            if key is a:
+                continue
+            for path, ask in asks.items():
+                for stream in (False, True):
+                    r = s.post(path, {**ask, "stream": stream}, headers=a)
+                    kind = "rate_limit_error" if path == "/v1/messages" else "requests"
+                    assert r.status == 429 and r.error["type"] == kind and int(r.headers["Retry-After"]) > 0, (path, r)
+                    assert "1 requests of yours wait" in r.error["message"], r
+                    assert path == "/v1/messages" or r.error["code"] == "rate_limit_exceeded", r
+        for c in held:
+            c.close()
+    with Server("--ctx", "32768", "--parallel", "1", "--queue-per-key", "1") as s:  # also where nobody has a key
+        held = []
+        for _ in range(2):
+            held.append(s.connect())
+            held[-1].sendall(http("POST", "/v1/completions", json.dumps(ENDLESS).encode(), JSON))
+            eventually(lambda: len(s.busy()) == len(held), "it is accepted")
+        assert s.post("/v1/completions", asks["/v1/completions"]).status == 429
+        for c in held:
+            c.close()
+
+
+@test
 def test_first_signal_drains_and_second_stops():
     with Server("--ctx", "4096") as s:
         answer = {}
