@@ -457,6 +457,7 @@ struct glim_event {
     const struct glim_logprob *top; /* [tops] the likeliest tokens, likeliest first; borrowed */
     size_t tops;
     uint64_t done, total; /* PROMPT */
+    uint64_t cached, ns;  /* PROMPT: of `done`, found in the cache; since it was begun */
 };
 /* Return nonzero to stop. */
 typedef int glim_event_fn(void *ctx, const struct glim_event *ev);

@@ -294,7 +294,9 @@ static void prompt_done(struct job *j, const struct span *x, int rc, const struc
     }
     atomic_store(&j->r->done_tok, min_u64(j->s.kv.length, j->r->prompts));
     const struct glim_event ev = {.kind = GLIM_EVENT_PROMPT, .text = "", .token = -1, .tool = -1,
-                                  .done = j->s.kv.length, .total = j->r->prompts};
+                                  .done = j->s.kv.length, .total = j->r->prompts,
+                                  .cached = j->result.cached_tok,
+                                  .ns = now_ns() - j->begin_ns};
     if (!j->answering && j->r->on_event)
         (void)j->r->on_event(j->r->ctx, &ev);
     if (j->s.kv.length == j->want)

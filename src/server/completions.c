@@ -166,7 +166,9 @@ static void begin_chunk(struct generation *g, const struct choice *c, struct buf
     buf_addf(out, ",\"choices\":[{\"index\":%zu,\"text\":", c->index);
 }
 
-static void end_chunk(struct generation *g, struct choice *c, const char *finish, struct buf *out)
+/* All but the end of the object. */
+static void end_choice(struct generation *g, struct choice *c, const char *finish,
+                       struct buf *out)
 {
     const struct completions *const own = g->own;
     buf_adds(out, ",\"logprobs\":");
@@ -176,7 +178,24 @@ static void end_chunk(struct generation *g, struct choice *c, const char *finish
         buf_adds(out, "null");
     emit_key(out, false, "finish_reason");
     emit_string(out, finish);
-    buf_adds(out, own->include_usage ? "}],\"usage\":null}\n\n" : "}]}\n\n");
+    buf_adds(out, own->include_usage ? "}],\"usage\":null" : "}]");
+}
+
+static void end_chunk(struct generation *g, struct choice *c, const char *finish,
+                      struct buf *out)
+{
+    end_choice(g, c, finish, out);
+    buf_adds(out, "}\n\n");
+}
+
+static void completions_progress(struct generation *g, struct choice *c,
+                                 const struct glim_event *ev, struct buf *out)
+{
+    begin_chunk(g, c, out);
+    buf_adds(out, "\"\"");
+    end_choice(g, c, NULL, out);
+    openai_progress(ev, out);
+    buf_adds(out, "}\n\n");
 }
 
 static void completions_begin(struct generation *g, struct buf *out)
@@ -278,6 +297,7 @@ const struct dialect dialect_completions = {
     .finish = completions_finish,
     .fail = openai_fail,
     .keepalive = completions_keepalive,
+    .progress = completions_progress,
     .whole = completions_whole,
     .error = openai_error,
     .id_header = "x-request-id",

@@ -31,6 +31,9 @@ struct dialect {
     void (*finish)(struct generation *g, struct buf *out);
     void (*fail)(struct generation *g, const struct fault *f, struct buf *out);
     void (*keepalive)(struct generation *g, struct buf *out);
+    /* How far the prompt is, a GLIM_EVENT_PROMPT, where g->progress asks for it; may be NULL. */
+    void (*progress)(struct generation *g, struct choice *c, const struct glim_event *ev,
+                     struct buf *out);
     /* Otherwise. */
     void (*whole)(struct generation *g, struct buf *out);
     /* The length of the prompt, for generation_count; may be NULL. */

@@ -104,7 +104,10 @@ static bool take_event(struct generation *g, struct choice *c, const struct glim
                || answer_add_scored(&c->answer, ev);
     case GLIM_EVENT_PROMPT_TOKEN: return answer_add_scored(&c->answer, ev);
     case GLIM_EVENT_END_TOKEN: return !g->generate.raw || answer_add_scored(&c->answer, ev);
-    case GLIM_EVENT_PROMPT: break;
+    case GLIM_EVENT_PROMPT:
+        if (g->stream && g->progress && g->dialect->progress)
+            g->dialect->progress(g, c, ev, &g->out);
+        break;
     }
     return true;
 }

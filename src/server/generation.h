@@ -88,7 +88,7 @@ struct generation {
     struct prompt *prompt; /* generation_add_prompt */
     size_t prompts, prompt_cap;
     uint64_t n; /* answers a prompt; 0 = 1 */
-    bool stream;
+    bool stream, progress; /* progress: of the prompt, in the stream */
     struct glim_generate generate; /* sampling, stops, tools ...; on_event is not used */
     struct glim_logit_bias *bias;  /* owned */
     const char *stop[STOPS_MAX];

@@ -253,7 +253,8 @@ int openai_read_common(struct generation *g, struct fault *f)
     const struct fields s = {g->body, "", f};
     uint64_t max = 0;
     if (field_u64(&s, "max_tokens", 0, UINT32_MAX, &max) != 0
-        || field_u64(&s, "max_completion_tokens", 0, UINT32_MAX, &max) != 0)
+        || field_u64(&s, "max_completion_tokens", 0, UINT32_MAX, &max) != 0
+        || field_bool(&s, "return_progress", &g->progress) != 0)
         return -1;
     g->generate.max_tokens = max;
     if (read_model(g, &s) != 0 || read_sampling(g, &s) != 0 || openai_read_stop(g, &s, "stop") != 0
@@ -301,6 +302,15 @@ void openai_timings(const struct generation *g, struct buf *out)
     put_rate(out, "prompt", t.prompt_tok - t.cached_tok, t.prompt_ns);
     put_rate(out, "predicted", t.output_tok, t.generate_ns);
     buf_addf(out, ",\"draft_n_accepted\":%llu}", (unsigned long long)t.accepted_tok);
+}
+
+void openai_progress(const struct glim_event *ev, struct buf *out)
+{
+    buf_addf(out,
+             ",\"prompt_progress\":{\"total\":%llu,\"cache\":%llu,\"processed\":%llu,"
+             "\"time_ms\":%llu}",
+             (unsigned long long)ev->total, (unsigned long long)ev->cached,
+             (unsigned long long)ev->done, (unsigned long long)(ev->ns / 1000000));
 }
 
 void openai_head(const struct generation *g, const char *prefix, const char *object,

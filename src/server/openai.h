@@ -20,6 +20,8 @@ const char *openai_finish_reason(const struct answer *a);
 void openai_usage(const struct generation *g, struct buf *out);
 /* "timings":{...} likewise: llama.cpp's. */
 void openai_timings(const struct generation *g, struct buf *out);
+/* "prompt_progress":{...} likewise, of a GLIM_EVENT_PROMPT. */
+void openai_progress(const struct glim_event *ev, struct buf *out);
 /* {"id":"PREFIX...","object":OBJECT,"created":...,"model":...,"system_fingerprint":... : the
  * object is left open. */
 void openai_head(const struct generation *g, const char *prefix, const char *object,

@@ -227,6 +227,41 @@ def test_chat_finds_its_prompt_in_the_cache():
     assert second["prompt_tokens_details"]["cached_tokens"] > 50, (first, second)
 
 
+def progress_of(events):
+    """The prompt_progress of a stream, which all comes before the answer; and the usage."""
+    at = [i for i, e in enumerate(events[:-1]) if "prompt_progress" in e]
+    for i in at:
+        assert events[i]["object"].endswith(("chunk", "completion")) and len(events[i]["choices"]) == 1, events[i]
+    said = [i for i, e in enumerate(events[:-1]) for c in e["choices"]
+            if c.get("text") or any(v for k, v in c.get("delta", {}).items() if k != "role")]
+    assert not at or not said or max(at) < min(said), (at, said)
+    return [events[i]["prompt_progress"] for i in at], events[-2]["usage"]
+
+
+@test
+def test_chat_and_completions_tell_how_far_the_prompt_is():
+    s = shared()
+    text = "How far is it along " + "the long and winding road " * 180 + "?"  # more than one chunk of it
+    usage = {"stream_options": {"include_usage": True}}
+    for path, ask_ in (("/v1/chat/completions", {"messages": [{"role": "user", "content": text}]}),
+                       ("/v1/completions", {"prompt": text})):
+        body = {**ask_, **usage, "max_tokens": 3, "temperature": 0}
+        assert progress_of(s.events(path, body))[0] == [], path
+        other = {k: [{"role": "user", "content": "So: " + text}] if k == "messages" else "So: " + v if k == "prompt" else v
+                 for k, v in body.items()}
+        new, u = progress_of(s.events(path, {**other, "return_progress": True}))
+        assert len(new) >= 2 and all(set(p) == {"total", "cache", "processed", "time_ms"} for p in new), new
+        assert all(p["total"] == u["prompt_tokens"] and p["cache"] <= p["processed"] <= p["total"] for p in new), (new, u)
+        assert all(a["processed"] < b["processed"] and a["time_ms"] <= b["time_ms"] for a, b in zip(new, new[1:])), new
+        assert new[-1]["processed"] == u["prompt_tokens"] and new[0]["processed"] < new[0]["total"], new
+        again, u = progress_of(s.events(path, {**other, "return_progress": True}))
+        assert again[-1]["cache"] == u["prompt_tokens_details"]["cached_tokens"] > 500, (again, u)
+        assert again[-1]["processed"] == again[-1]["total"] > again[-1]["cache"], again
+        assert "prompt_progress" not in s.post(path, {**body, "return_progress": True, "stream_options": None}).text
+        r = s.post(path, {**body, "return_progress": 1})
+        assert r.status == 400 and r.error["param"] == "return_progress", r
+
+
 @test
 def test_chat_logprobs_are_of_the_content():
     s = shared()
