@@ -182,6 +182,8 @@ static int check_folder(const char *path, struct err *e)
 static int read_options(struct serve *s, struct err *e)
 {
     const struct opts *const o = s->o;
+    static const unsigned fields[] = {FIELD_REASONING_CONTENT, FIELD_REASONING,
+                                      FIELD_REASONING_CONTENT | FIELD_REASONING, 0};
     struct server_options *const to = &s->options;
     *to = (struct server_options){
         .host = o->host ? o->host : "127.0.0.1",
@@ -191,6 +193,7 @@ static int read_options(struct serve *s, struct err *e)
         .origins = {o->cors_origin.v, o->cors_origin.n},
         .alias = o->alias,
         .any_model = o->any_model,
+        .reasoning = fields[o->reasoning_field],
         .slot_folder = o->slot_save_path,
         .limits = HTTP_LIMITS_DEFAULT,
         .log = on_log,

@@ -120,6 +120,7 @@ struct opts {
     uint64_t port, parallel, queue, queue_per_key, cache_tok, kv_dir_bytes;
     double prompt_share;
     bool any_model, kv_encrypt;
+    int reasoning_field; /* as the choices of the option */
     int log;
     /* launch */
     const char *url;

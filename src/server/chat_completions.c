@@ -6,6 +6,7 @@
  */
 #include "server/chat_completions.h"
 
+#include "base/util.h"
 #include "server/answer.h"
 #include "server/emit.h"
 #include "server/logprobs.h"
@@ -50,6 +51,23 @@ static void chat_progress(struct generation *g, struct choice *c, const struct g
     buf_adds(out, "}\n\n");
 }
 
+/* {"reasoning_content":TEXT, under the names that are asked for; first: of the object. */
+static void put_reasoning(const struct generation *g, bool first, const char *text, size_t len,
+                          struct buf *out)
+{
+    static const struct {
+        enum reasoning_fields field;
+        const char *name;
+    } all[] = {{FIELD_REASONING_CONTENT, "reasoning_content"}, {FIELD_REASONING, "reasoning"}};
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        if (!(g->server->o.reasoning & all[i].field))
+            continue;
+        emit_key(out, first, all[i].name);
+        emit_text(out, text, len);
+        first = false;
+    }
+}
+
 static void chat_begin(struct generation *g, struct buf *out)
 {
     for (size_t i = 0; i < g->choices; i++) {
@@ -76,13 +94,26 @@ static void chat_open(struct generation *g, struct choice *c, const struct part 
 static void chat_delta(struct generation *g, struct choice *c, const struct part *p,
                        const char *text, size_t len, struct buf *out)
 {
+    if (p->kind == PART_REASONING && !g->server->o.reasoning)
+        return;
     begin_chunk(g, c, out);
-    if (p->kind == PART_TOOL)
+    switch (p->kind) {
+    case PART_REASONING:
+        buf_addc(out, '{');
+        put_reasoning(g, true, text, len, out);
+        buf_addc(out, '}');
+        break;
+    case PART_CONTENT:
+        buf_adds(out, "{\"content\":");
+        emit_text(out, text, len);
+        buf_addc(out, '}');
+        break;
+    case PART_TOOL:
         buf_addf(out, "{\"tool_calls\":[{\"index\":%d,\"function\":{\"arguments\":", p->tool);
-    else
-        buf_adds(out, p->kind == PART_REASONING ? "{\"reasoning_content\":" : "{\"content\":");
-    emit_text(out, text, len);
-    buf_adds(out, p->kind == PART_TOOL ? "}}]}" : "}");
+        emit_text(out, text, len);
+        buf_adds(out, "}}]}");
+        break;
+    }
     end_chunk(g, c, NULL, out);
 }
 
@@ -130,12 +161,16 @@ static void chat_keepalive(struct generation *g, struct buf *out)
 
 /* ---- in one piece ---- */
 
-static void put_joined(const struct answer *a, enum part_kind kind, struct buf *out)
+static void put_joined(const struct generation *g, const struct answer *a, enum part_kind kind,
+                       struct buf *out)
 {
     struct buf text;
     buf_init(&text);
     answer_text(a, kind, &text);
-    emit_text(out, text.data, text.len);
+    if (kind == PART_REASONING)
+        put_reasoning(g, false, text.data, text.len, out);
+    else
+        emit_text(out, text.data, text.len);
     out->failed = out->failed || text.failed;
     buf_deinit(&text);
 }
@@ -157,18 +192,16 @@ static void put_calls(const struct answer *a, struct buf *out)
     }
 }
 
-static void put_message(const struct answer *a, struct buf *out)
+static void put_message(const struct generation *g, const struct answer *a, struct buf *out)
 {
     buf_adds(out, "{\"role\":\"assistant\",\"content\":");
     if (answer_has(a, PART_CONTENT) || a->calls == 0)
-        put_joined(a, PART_CONTENT, out);
+        put_joined(g, a, PART_CONTENT, out);
     else
         buf_adds(out, "null");
     buf_adds(out, ",\"refusal\":null");
-    if (answer_has(a, PART_REASONING)) {
-        emit_key(out, false, "reasoning_content");
-        put_joined(a, PART_REASONING, out);
-    }
+    if (answer_has(a, PART_REASONING))
+        put_joined(g, a, PART_REASONING, out);
     if (a->calls > 0) {
         buf_adds(out, ",\"tool_calls\":[");
         put_calls(a, out);
@@ -184,7 +217,7 @@ static void chat_whole(struct generation *g, struct buf *out)
     for (size_t i = 0; i < g->choices; i++) {
         struct choice *const c = &g->choice[i];
         buf_addf(out, "%s{\"index\":%zu,\"message\":", i ? "," : "", i);
-        put_message(&c->answer, out);
+        put_message(g, &c->answer, out);
         buf_adds(out, ",\"logprobs\":");
         if (g->logprobs)
             logprobs_put_chat(g, c, out);

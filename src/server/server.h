@@ -22,6 +22,9 @@ struct names {
     size_t n;
 };
 
+/* What the reasoning is called. */
+enum reasoning_fields { FIELD_REASONING_CONTENT = 1, FIELD_REASONING = 2 };
+
 struct server_options {
     const char *host;     /* "" = all addresses */
     uint16_t port;        /* 0 = any */
@@ -30,6 +33,7 @@ struct server_options {
     struct names origins; /* whose web pages may ask, "https://chat.example"; "*" = all */
     const char *alias;    /* what the model is called; NULL = its own name */
     const char *slot_folder; /* where slots are saved; NULL: they are not */
+    unsigned reasoning;   /* enum reasoning_fields of chat completions' answers; 0: none */
     bool any_model;       /* answer whatever model a request names */
     const char *cert, *key; /* PEM texts */
     struct http_limits limits;

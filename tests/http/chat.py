@@ -1,7 +1,7 @@
 """POST /v1/chat/completions."""
 import json
 
-from harness import content, shared, test
+from harness import Server, content, shared, test
 
 USER = [{"role": "user", "content": "What is 12 plus 30?"}]
 WEATHER = {"type": "function", "function": {"name": "get_weather", "description": "Weather of a city", "parameters": {
@@ -260,6 +260,28 @@ def test_chat_and_completions_tell_how_far_the_prompt_is():
         assert "prompt_progress" not in s.post(path, {**body, "return_progress": True, "stream_options": None}).text
         r = s.post(path, {**body, "return_progress": 1})
         assert r.status == 400 and r.error["param"] == "return_progress", r
+
+
+@test
+def test_reasoning_has_the_name_that_is_asked_for():
+    names = {"reasoning_content", "reasoning"}
+    first = shared().post("/v1/chat/completions", ask(max_tokens=8)).json["choices"][0]["message"]
+    thought = first["reasoning_content"]
+    assert thought and "reasoning" not in first, first
+    for option, wanted in (("reasoning", {"reasoning"}), ("both", names), ("none", set())):
+        with Server("--ctx", "2048", "--alias", "nano", "--reasoning-field", option) as s:
+            m = s.post("/v1/chat/completions", ask(max_tokens=8)).json["choices"][0]["message"]
+            assert {k: m[k] for k in names & set(m)} == {k: thought for k in wanted}, (option, m)
+            streamed = dict.fromkeys(wanted, "")
+            for e in s.events("/v1/chat/completions", ask(max_tokens=8))[:-1]:
+                for k in names & set(e["choices"][0]["delta"]):
+                    streamed[k] += e["choices"][0]["delta"][k]
+            assert streamed == {k: thought for k in wanted}, (option, streamed)
+    prompts = [shared().post("/apply-template", {"messages": [
+        {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "", name: "Hm.", "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "a", "content": "x"}]}).json["prompt"] for name in sorted(names)]
+    assert prompts[0] == prompts[1] and "Hm." in prompts[0], prompts
 
 
 @test
