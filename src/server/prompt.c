@@ -8,6 +8,7 @@
 #include "server/fieldlist.h"
 #include "server/results.h"
 #include "server/replay.h"
+#include "server/toolfield.h"
 
 bool prompt_set_effort(struct json_object *request, const char *effort)
 {
@@ -92,6 +93,8 @@ int prompt_set_tools(struct generation *g, struct json_object *request, struct t
         rc = fault_set(f, FAULT_INVALID, "tool_choice",
                        "tool_choice: a call is to be made, but no tools are given");
     if (rc != 0) {
+        if (any)
+            toolfield_name(json_object_object_get(g->body, "tools"), how->tools, f);
         json_object_put(how->tools);
         return rc;
     }

@@ -100,3 +100,30 @@ def test_structured_refusals_name_the_field():
         r = shared().post(PATH, ask(**fields))
         error = r.json["error"]
         assert r.status == 400 and error["param"] == param and word in error["message"], (fields, r.json)
+
+
+@test
+def test_schemas_of_tools_are_named_as_the_request_has_them():
+    bad = {"type": "object", "properties": {"city": {"type": "string", "pattern": "(?=a)"}}}
+    fine = {"type": "object", "properties": {}}
+
+    def function(name, schema, **kw):
+        return {"name": name, "parameters": schema, "strict": True, **kw}
+
+    said = {"model": "any", "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]}
+    chat_tools = [{"type": "function", "function": function(n, s)} for n, s in (("a", fine), ("b", fine), ("c", bad))]
+    only = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": chat_tools[1:]}}
+    flat = [function(n, s, type="function") for n, s in (("a", fine), ("b", bad))]
+    space = {"type": "namespace", "name": "maps", "tools": flat}
+    blocks = [{"type": "web_search_20250305", "name": "web"}, {"name": "b", "strict": True, "input_schema": bad}]
+    for path, body, param in (
+            (PATH, {**said, "tools": chat_tools}, "tools[2].function.parameters"),
+            (PATH, {**said, "tools": chat_tools, "tool_choice": only}, "tools[2].function.parameters"),
+            ("/v1/responses", {"input": "Hi", "tools": [{"type": "web_search"}, *flat]}, "tools[2].parameters"),
+            ("/v1/responses", {"input": "Hi", "tools": [space], "tool_choice": "required"}, "tools[0].tools[1].parameters"),
+            ("/v1/messages", {**said, "tools": blocks}, "tools[1].input_schema"),
+            ("/v1/messages/count_tokens", {**said, "tools": blocks}, "tools[1].input_schema")):
+        error = shared().post(path, {k: v for k, v in body.items() if k != "model"} if path == PATH else {
+            **body, "model": shared().get("/v1/models").json["data"][0]["id"]}).error
+        assert error["message"].startswith(f"{param} at #/properties/city") and "look-ahead" in error["message"], error
+        assert error.get("param", param) == param and error["type"] == "invalid_request_error", error
