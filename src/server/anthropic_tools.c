@@ -47,7 +47,8 @@ static int add_defined(struct json_object **list, const struct fields *tool, siz
                               *schema;
     int rc = json_read(text, strlen(text), "tools", &schema, NULL) == 0 ? 0 : memory_fault(tool->f);
     if (rc == 0)
-        rc = toollist_add(list, block_word(tool->o, "name"), description, schema, tool);
+        rc = toollist_add(list, block_word(tool->o, "name"), description, schema, false,
+                          tool);
     json_object_put(description);
     json_object_put(schema);
     return rc;
@@ -64,7 +65,7 @@ static int add_tool(void *ctx, const struct fields *b)
         || block_field(b, "input_schema", json_type_object, custom, &schema) != 0)
         return -1;
     if (name && schema)
-        return toollist_add(ctx, json_object_get_string(name), description, schema, b);
+        return toollist_add(ctx, json_object_get_string(name), description, schema, false, b);
     for (size_t i = 0; name && i < COUNT_OF(defined); i++) {
         if (strncmp(block_word(b->o, "type"), defined[i].prefix, strlen(defined[i].prefix)) == 0)
             return add_defined(ctx, b, i);

@@ -2,9 +2,10 @@
  *
  *   function     as it is
  *   namespace    its functions, with the namespace in front of their names
- *   custom       a function with one argument, the text
+ *   custom       a function with one argument, the text, which may have to match an expression
  *   others       run by OpenAI: there are none, so the model is not told of them
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -52,7 +53,7 @@ static int know(struct listing *l, const char *full, const char *name, bool cust
 
 /* A tool by the name that the model gets. */
 static int add(struct listing *l, const struct fields *b, struct json_object *description,
-               struct json_object *schema)
+               struct json_object *schema, bool strict)
 {
     const char *const name = block_word(b->o, "name");
     const bool custom = block_is(b->o, "custom");
@@ -61,7 +62,7 @@ static int add(struct listing *l, const struct fields *b, struct json_object *de
     responses_tool_name(l->space, name, &full);
     int rc = full.failed ? memory_fault(b->f) : 0;
     if (rc == 0)
-        rc = toollist_add(&l->tools, full.data, description, schema, b);
+        rc = toollist_add(&l->tools, full.data, description, schema, strict, b);
     if (rc == 0 && (custom || *l->space))
         rc = know(l, full.data, name, custom, b->f);
     buf_deinit(&full);
@@ -73,6 +74,48 @@ static int add(struct listing *l, const struct fields *b, struct json_object *de
 static const char text_schema[] =
     "{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},\"required\":[\"input\"]"
     ",\"additionalProperties\":false}";
+
+/* The expression that the whole text has to match; NULL: any text will do. */
+static int read_format(const struct fields *b, const char **out)
+{
+    struct json_object *format, *syntax, *text;
+    char at[64];
+    *out = NULL;
+    if (block_field(b, "format", json_type_object, false, &format) != 0)
+        return -1;
+    if (!format || block_is(format, "text"))
+        return 0;
+    (void)snprintf(at, sizeof at, "%s.format", b->at);
+    const struct fields in = {format, at, b->f};
+    if (!block_is(format, "grammar"))
+        return field_fault(&in, "type", "\"%.40s\", expected \"text\" or \"grammar\"",
+                           block_word(format, "type"));
+    if (block_field(&in, "syntax", json_type_string, true, &syntax) != 0
+        || block_field(&in, "definition", json_type_string, true, &text) != 0)
+        return -1;
+    *out = json_object_get_string(text);
+    if (json_is(syntax, "regex"))
+        return 0;
+    (void)field_fault(&in, "syntax", "\"%.40s\" is not understood, expected \"regex\"",
+                      json_object_get_string(syntax));
+    b->f->code = "unsupported_parameter";
+    return -1;
+}
+
+/* Schemas search for an expression; this one is of the whole text, whether or not it says so. */
+static bool put_pattern(struct json_object *schema, const char *text)
+{
+    const size_t n = strlen(text);
+    const bool ends = n > 1 && text[0] == '^' && text[n - 1] == '$' && text[n - 2] != '\\';
+    struct json_object *const input = block_get(block_get(schema, "properties"), "input");
+    struct buf whole;
+    buf_init(&whole);
+    buf_addf(&whole, ends ? "%s" : "^(?:%s)$", text);
+    const bool ok =
+        !whole.failed && input && put(input, "pattern", json_object_new_string(whole.data));
+    buf_deinit(&whole);
+    return ok;
+}
 
 /* The description, with the grammar that the text should follow. */
 static struct json_object *describe(struct json_object *tool)
@@ -91,10 +134,14 @@ static struct json_object *describe(struct json_object *tool)
 
 static int add_custom(struct listing *l, const struct fields *b)
 {
+    const char *pattern;
+    if (read_format(b, &pattern) != 0)
+        return -1;
     struct json_object *schema = NULL, *const description = describe(b->o);
     int rc = -1;
-    if (description && json_read(text_schema, sizeof text_schema - 1, "tools", &schema, NULL) == 0)
-        rc = add(l, b, description, schema);
+    if (description && json_read(text_schema, sizeof text_schema - 1, "tools", &schema, NULL) == 0
+        && (!pattern || put_pattern(schema, pattern)))
+        rc = add(l, b, description, schema, pattern != NULL);
     else
         rc = memory_fault(b->f);
     json_object_put(description);
@@ -171,7 +218,8 @@ static int add_tool(void *ctx, const struct fields *b)
         || block_field(b, "description", json_type_string, false, &description) != 0
         || block_field(b, "parameters", json_type_object, false, &schema) != 0)
         return -1;
-    return space ? add_space(l, b) : custom ? add_custom(l, b) : add(l, b, description, schema);
+    return space ? add_space(l, b) : custom ? add_custom(l, b)
+                                             : add(l, b, description, schema, false);
 }
 
 int responses_tools(const struct fields *s, struct json_object **out, struct json_object **known)

@@ -1,5 +1,6 @@
 """POST /v1/responses and what belongs to it: orders of events, shapes, kept responses, refusals."""
 import json
+import re
 
 from harness import Server, shared, test
 from messages import CTX, named_events
@@ -169,6 +170,27 @@ def test_responses_second_turn():
     assert kept["output"][-1]["content"] == second["output"][-1]["content"]
     assert kept["usage"]["input_tokens"] == second["usage"]["input_tokens"]
     assert kept["previous_response_id"] == first["id"]
+
+
+@test
+def test_responses_custom_tool_keeps_to_its_expression():
+    def asked(definition, **kw):
+        tool = {"type": "custom", "name": "dial", "description": "Dial a number",
+                "format": {"type": "grammar", "syntax": "regex", "definition": definition, **kw}}
+        return post(body(input="Call me.", tools=[tool], tool_choice={"type": "custom", "name": "dial"},
+                         reasoning={"effort": "none"}, temperature=1, seed=3))
+
+    for definition in ("[0-9]{3}-[0-9]{4}", "^[0-9]{3}-[0-9]{4}$", "0|[1-9]{5}\\$"):
+        (call,) = asked(definition).json["output"]
+        assert call["type"] == "custom_tool_call" and re.fullmatch(definition, call["input"]), (definition, call)
+    for r, param, word in (
+            (asked("start: NAME", syntax="lark"), "tools[0].format.syntax", '"lark" is not understood, expected "regex"'),
+            (asked("a(?=b)"), "tools[0].format.definition", "look-ahead"),
+            (asked("*a"), "tools[0].format.definition", "nothing to repeat"),
+            (asked(5), "tools[0].format.definition", "an integer, expected a string"),
+            (asked(None), "tools[0].format.definition", "is missing"),
+            (asked("a", type="ebnf"), "tools[0].format.type", "ebnf")):
+        assert r.status == 400 and r.error["param"] == param and word in r.error["message"], (param, r)
 
 
 @test

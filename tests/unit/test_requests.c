@@ -400,8 +400,7 @@ static void test_responses_tools(void **state)
         "\"mcp__x__\",\"tools\":[{\"type\":\"function\",\"name\":\"y\"}]},{\"type\""
         ":\"web_search\"},"
         "{\"type\":\"image_generation\"},{\"type\":\"custom\",\"name\":\"patch\",\"description\":"
-        "\"P\",\"format\":{\"type\":\"grammar\",\"syntax\":\"lark\",\"definition\":\"start:"
-        " x\"}}]}");
+        "\"P\",\"format\":{\"type\":\"grammar\",\"syntax\":\"regex\",\"definition\":\"x+\"}}]}");
     struct json_object *tools, *known;
     const struct fields s = {body, "", NULL};
     assert_int_equal(responses_tools(&s, &tools, &known), 0);
@@ -421,10 +420,10 @@ static void test_responses_tools(void **state)
         json_object_to_json_string_ext(json_object_array_get_idx(tools, 4), JSON_C_TO_STRING_PLAIN),
         "{\"type\":\"function\",\"function\":{\"name\":\"patch\",\"description\":\"P\\n\\nThe"
         " input "
-        "follows this lark grammar:\\nstart: x\",\"parameters\":{\"type\":\"object\""
+        "follows this regex grammar:\\nx+\",\"parameters\":{\"type\":\"object\""
         ",\"properties\":"
-        "{\"input\":{\"type\":\"string\"}},\"required\":[\"input\"],\"additionalProperties\":false}"
-        "}}");
+        "{\"input\":{\"type\":\"string\",\"pattern\":\"^(?:x+)$\"}},\"required\":[\"input\"],"
+        "\"additionalProperties\":false},\"strict\":true}}");
     assert_int_equal(json_object_array_length(tools), 5);
     json_object_put(tools);
     json_object_put(known);
