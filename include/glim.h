@@ -497,6 +497,8 @@ struct glim_generate {
     /* The answer matches it, from its beginning or, if `thinking`, from the end of the reasoning;
      * it ends where the grammar lets it. Borrowed until the answer has ended. NULL: none. */
     const glim_grammar *grammar;
+    uint64_t max_reasoning_tok; /* with `thinking`, its end included, which is put there if need be;
+                                 * 0 = no limit */
 };
 #define GLIM_GENERATE_INIT {.size = sizeof(struct glim_generate), .sampling = GLIM_SAMPLING_INIT}
 

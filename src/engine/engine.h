@@ -302,6 +302,9 @@ struct drawing {
     uint64_t start;  /* timeline length before the answer */
     uint64_t window; /* of the repetition penalty */
     struct constraint *constraint; /* NULL = none */
+    /* Reasoning that goes on up to this position ends there, with `end`; a call ends it, too. */
+    uint64_t reasoning_end; /* 0 = anywhere */
+    int32_t end, call;      /* </think>, <tool_call>; -1: there is none */
 };
 /* The token at position n of an answer; s->token[0..n) stand before it. Depends on those, n, the
  * logits and the parameters, and on nothing else. */

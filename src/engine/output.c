@@ -27,11 +27,25 @@ struct drawing drawing_of(const struct glim_sampling *g, const struct sample_par
     };
 }
 
+/* It may have ended by itself. */
+static bool reasoning_ends_at(const struct drawing *d, const int32_t *token, uint64_t n)
+{
+    if (d->reasoning_end == 0 || n != d->reasoning_end || d->end < 0)
+        return false;
+    for (uint64_t i = d->start; i < n; i++) {
+        if (token[i] == d->end || token[i] == d->call)
+            return false;
+    }
+    return true;
+}
+
 int32_t session_draw(struct glim_session *s, struct sampler *sampler, const struct drawing *d,
                      const float *logits, uint64_t n)
 {
     const uint64_t recent = n < d->window ? n : d->window;
     struct sample_params p = *d->params;
+    if (reasoning_ends_at(d, s->token, n))
+        return d->end;
     if (d->constraint) {
         p.mask = constraint_mask(d->constraint, s->token, n);
         p.mask_tokens = d->constraint->tokens;
@@ -228,6 +242,14 @@ static int open_constraint(struct output *x, struct err *e)
     return GLIM_OK;
 }
 
+static void bound_reasoning(struct output *x)
+{
+    struct drawing *const d = &x->drawing;
+    d->reasoning_end = plan_add(d->start, x->g->max_reasoning_tok - 1);
+    d->end = tok_find(x->tok, "</think>", strlen("</think>"));
+    d->call = tok_find(x->tok, "<tool_call>", strlen("<tool_call>"));
+}
+
 int output_open(struct output *x, struct glim_session *s, const struct glim_generate *g,
                 struct err *e)
 {
@@ -250,6 +272,8 @@ int output_open(struct output *x, struct glim_session *s, const struct glim_gene
     if (sampling_read(&g->sampling, s->model->model.cfg.vocab, &x->params, x->bias, e) != 0
         || open_parser(x, e) != 0)
         return e->code;
+    if (g->max_reasoning_tok > 0 && x->parse && g->thinking)
+        bound_reasoning(x);
     return g->grammar ? open_constraint(x, e) : GLIM_OK;
 }
 

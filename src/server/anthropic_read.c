@@ -12,13 +12,13 @@
 /* ---- reasoning ---- */
 
 /* {"type":"enabled","budget_tokens":n} | {"type":"adaptive","display":...} | {"type":"disabled"};
- * without it there is none, as in the API. *on is not NULL only for what says so. */
-static int read_thinking(const struct fields *s, struct anthropic *a, bool *on)
+ * without it there is none, as in the API. */
+static int read_thinking(struct generation *g, const struct fields *s, struct anthropic *a,
+                         bool *on)
 {
     static const char *const types[] = {"disabled", "enabled", "adaptive", "between_tools"};
     struct json_object *o = NULL;
     const char *type = NULL, *display = NULL;
-    uint64_t budget;
     *on = false;
     if (field_object(s, "thinking", &o) != 0)
         return -1;
@@ -26,7 +26,7 @@ static int read_thinking(const struct fields *s, struct anthropic *a, bool *on)
         return 0;
     const struct fields of = {o, "thinking", s->f};
     if (field_text(&of, "type", &type) != 0 || field_text(&of, "display", &display) != 0
-        || field_u64(&of, "budget_tokens", 0, UINT32_MAX, &budget) != 0)
+        || field_u64(&of, "budget_tokens", 1, UINT32_MAX, &g->generate.max_reasoning_tok) != 0)
         return -1;
     a->hide_thinking = display && strcmp(display, "omitted") == 0;
     for (size_t i = 0; type && i < COUNT_OF(types); i++) {
@@ -186,7 +186,8 @@ int anthropic_read(struct generation *g, struct fault *f)
     a->request = json_object_new_object();
     if (!a->request)
         return memory_fault(f);
-    if (read_model(g, &s, a) != 0 || read_numbers(g, &s) != 0 || read_thinking(&s, a, &think) != 0
+    if (read_model(g, &s, a) != 0 || read_numbers(g, &s) != 0
+        || read_thinking(g, &s, a, &think) != 0
         || read_output_config(g, &s, a->request) != 0 || read_tools(g, &s, a->request) != 0)
         return -1;
     return read_messages(g, &s, a, think);

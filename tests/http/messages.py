@@ -121,6 +121,32 @@ def test_messages_stream_is_the_whole():
 
 
 @test
+def test_messages_thinking_has_a_budget():
+    said = [{"role": "user", "content": "What is 12 plus 30?"}]
+    free = message(body(messages=said, thinking=THINK))
+    used = free["usage"]["output_tokens_details"]["thinking_tokens"]
+    assert [b["type"] for b in free["content"]] == ["thinking", "text"] and used > 8, free
+    for budget in (used, used + 1, used + 3):
+        same = message(body(messages=said, thinking={"type": "enabled", "budget_tokens": budget}))
+        assert without_ids(same) == without_ids(free), (budget, same, free)
+    schema = {"type": "json_schema", "schema": {"type": "object", "properties": {"n": {"type": "integer", "maximum": 99}},
+                                                "required": ["n"], "additionalProperties": False}}
+    for budget in (1, 2, 7):
+        for kw in ({}, {"output_config": {"format": schema}}, {"tools": [DISTANCE], "tool_choice": {"type": "any"}}):
+            short = body(messages=said, thinking={"type": "enabled", "budget_tokens": budget}, **kw)
+            m, streamed = message(short), stream(short)[0]
+            assert without_ids(m) == without_ids(streamed), (m, streamed)
+            assert m["usage"]["output_tokens_details"]["thinking_tokens"] == budget, m
+            thought = "".join(b["thinking"] for b in m["content"] if b["type"] == "thinking")
+            assert kw or free["content"][0]["thinking"].startswith(thought), m
+            assert m["content"][-1]["type"] == ("tool_use" if "tools" in kw else "text"), m
+            if "output_config" in kw:
+                assert set(json.loads(m["content"][-1]["text"])) == {"n"}, m
+    r = shared().post("/v1/messages", body(thinking={"type": "enabled", "budget_tokens": 0}))
+    assert r.status == 400 and "thinking.budget_tokens: 0" in r.error["message"], r
+
+
+@test
 def test_messages_call_in_fragments():
     m, all_events = stream(body(tools=[DISTANCE], messages=[FAR], thinking=THINK))
     assert m["stop_reason"] == "tool_use", m
