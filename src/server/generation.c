@@ -62,8 +62,11 @@ static struct part *open_part(struct generation *g, struct choice *c, enum part_
                               const char *name)
 {
     (void)close_part(g, c);
+    const size_t scores = c->answer.scores_sure;
     settle_scores(g, c, kind);
     struct part *const p = answer_add_part(&c->answer, kind, name);
+    if (p)
+        p->scores = p->scores_end = scores;
     if (p && g->stream)
         g->dialect->open(g, c, p, &g->out);
     return p;
@@ -75,6 +78,7 @@ static bool add_text(struct generation *g, struct choice *c, struct part *p,
     if (!p)
         return false;
     settle_scores(g, c, p->kind);
+    p->scores_end = c->answer.scores_sure;
     buf_add(&p->text, ev->text, ev->len);
     if (g->stream)
         g->dialect->delta(g, c, p, ev->text, ev->len, &g->out);

@@ -30,6 +30,7 @@ struct part {
     char *name;               /* of the tool */
     char id[CALL_ID_LEN + 1]; /* hex digits, random: for ids of calls and items */
     struct buf text;          /* or the arguments' JSON */
+    size_t scores, scores_end; /* of content, in answer.scored: its tokens */
     bool closed;
 };
 

@@ -55,20 +55,29 @@ static void put_tops(const struct generation *g, const struct answer *a, const s
     }
 }
 
-void logprobs_put_chat(struct generation *g, struct choice *c, struct buf *out)
+void logprobs_put_list(const struct generation *g, const struct answer *a, size_t from, size_t to,
+                       struct buf *out)
 {
-    struct answer *const a = &c->answer;
-    buf_adds(out, "{\"content\":[");
-    for (bool first = true; a->scores_sent < a->scores; a->scores_sent++, first = false) {
-        const struct scored *const s = &a->scored[a->scores_sent];
-        if (!first)
+    buf_addc(out, '[');
+    for (size_t i = from; i < to; i++) {
+        const struct scored *const s = &a->scored[i];
+        if (i > from)
             buf_addc(out, ',');
         put_entry(out, a->scored_text.data + s->text, s->len, s->logprob);
         buf_adds(out, ",\"top_logprobs\":[");
         put_tops(g, a, s, out, put_whole_entry);
         buf_adds(out, "]}");
     }
-    buf_adds(out, "],\"refusal\":null}");
+    buf_addc(out, ']');
+}
+
+void logprobs_put_chat(struct generation *g, struct choice *c, struct buf *out)
+{
+    struct answer *const a = &c->answer;
+    buf_adds(out, "{\"content\":");
+    logprobs_put_list(g, a, a->scores_sent, a->scores, out);
+    a->scores_sent = a->scores;
+    buf_adds(out, ",\"refusal\":null}");
 }
 
 /* ---- completions ---- */

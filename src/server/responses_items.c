@@ -11,6 +11,7 @@
 #include "server/fieldlist.h"
 #include "server/emit.h"
 #include "server/hidden.h"
+#include "server/logprobs.h"
 #include "server/responses.h"
 
 /* What differs between the kinds of items. */
@@ -70,12 +71,25 @@ static void put_begun(const struct generation *g, const struct part *p, bool who
         buf_adds(out, "\"\"");
 }
 
+/* "logprobs":[...] of a message's tokens [from, to), with a comma before it. */
+static void put_logprobs(const struct generation *g, const struct part *p, size_t from, size_t to,
+                         struct buf *out)
+{
+    if (p->kind != PART_CONTENT)
+        return;
+    emit_key(out, false, "logprobs");
+    logprobs_put_list(g, &g->choice[0].answer, from, to, out);
+}
+
 static void put_part(const struct generation *g, const struct part *p, bool whole,
                      struct buf *out)
 {
     buf_addf(out, "{\"type\":\"%s\",\"text\":", kinds[p->kind].part);
     put_begun(g, p, whole, out);
-    buf_adds(out, p->kind == PART_CONTENT ? ",\"annotations\":[],\"logprobs\":[]}" : "}");
+    if (p->kind == PART_CONTENT)
+        buf_adds(out, ",\"annotations\":[]");
+    put_logprobs(g, p, p->scores, whole ? p->scores_end : p->scores, out);
+    buf_addc(out, '}');
 }
 
 static const char *client_name(const struct generation *g, const struct part *p)
@@ -170,13 +184,6 @@ static void begin_inside(struct generation *g, const char *type, const struct pa
         buf_adds(out, ",\"content_index\":0");
 }
 
-static void end_inside(const struct part *p, struct buf *out)
-{
-    if (p->kind == PART_CONTENT)
-        buf_adds(out, ",\"logprobs\":[]");
-    responses_end_event(out);
-}
-
 static void item_event(struct generation *g, const struct choice *c, const char *type,
                        const struct part *p, bool whole, struct buf *out)
 {
@@ -205,13 +212,15 @@ void responses_open(struct generation *g, struct choice *c, const struct part *p
 void responses_delta(struct generation *g, struct choice *c, const struct part *p,
                      const char *text, size_t len, struct buf *out)
 {
-    (void)c;
+    struct answer *const a = &c->answer;
     if (kind_of(g, p) == &custom_call)
         return; /* it comes whole: its text has to be read out of the arguments */
     begin_inside(g, kinds[p->kind].delta, p, out);
     buf_adds(out, ",\"delta\":");
     emit_text(out, text, len);
-    end_inside(p, out);
+    put_logprobs(g, p, a->scores_sent, a->scores_sure, out);
+    a->scores_sent = a->scores_sure;
+    responses_end_event(out);
 }
 
 void responses_close(struct generation *g, struct choice *c, const struct part *p,
@@ -231,7 +240,8 @@ void responses_close(struct generation *g, struct choice *c, const struct part *
     }
     emit_key(out, false, k->key);
     put_text(g, p, out);
-    end_inside(p, out);
+    put_logprobs(g, p, p->scores, p->scores_end, out);
+    responses_end_event(out);
     if (k->part)
         part_event(g, "response.content_part.done", p, true, out);
     item_event(g, c, "response.output_item.done", p, true, out);

@@ -60,7 +60,7 @@ static int read_text_format(struct generation *g, const struct fields *s)
     return constrain_schema(g, schema, "text.format.schema", s->f);
 }
 
-static int read_include(const struct fields *s, struct responses *r)
+static int read_include(struct generation *g, const struct fields *s, struct responses *r)
 {
     struct json_object *list = NULL;
     if (field_array(s, "include", &list) != 0)
@@ -70,6 +70,7 @@ static int read_include(const struct fields *s, struct responses *r)
         if (!json_object_is_type(what, json_type_string))
             return field_fault(s, "include", "%s, expected strings", json_type_text(what));
         r->seal = r->seal || json_is(what, "reasoning.encrypted_content");
+        g->logprobs = g->logprobs || json_is(what, "message.output_text.logprobs");
     }
     return 0;
 }
@@ -105,7 +106,9 @@ static int read_settings(struct generation *g, const struct fields *s, struct re
         return -1;
     g->generate.max_tokens = max;
     g->n = 1;
-    return read_include(s, r) != 0 || read_text_format(g, s) != 0 ? -1 : refuse_others(s);
+    g->top_logprobs = (uint32_t)top;
+    g->logprobs = top > 0;
+    return read_include(g, s, r) != 0 || read_text_format(g, s) != 0 ? -1 : refuse_others(s);
 }
 
 /* ---- tools ---- */

@@ -173,6 +173,35 @@ def test_responses_second_turn():
 
 
 @test
+def test_responses_tell_the_probabilities_of_their_text():
+    plain = response(body(input=FAR))["output"]
+    assert all(p["logprobs"] == [] for x in plain if x["type"] == "message" for p in x["content"]), plain
+    for kw in ({"reasoning": {"effort": "none"}}, {}, {"tools": [DISTANCE], "input": FAR}):
+        asked = body(include=["message.output_text.logprobs"], top_logprobs=2, **kw)
+        final, _ = stream(asked)
+        assert without_ids(final) == without_ids(response(asked)) and final["top_logprobs"] == 2, final
+        told = {}
+        for name, e in named_events(post({**asked, "stream": True})):
+            if name == "response.output_text.delta":
+                told.setdefault(e["output_index"], []).extend(e["logprobs"])
+            elif name == "response.output_text.done":
+                assert e["logprobs"] == told[e["output_index"]], e
+            elif name == "response.content_part.done" and e["part"]["type"] == "output_text":
+                assert e["part"]["logprobs"] == told[e["output_index"]], e
+        for i, item in enumerate(final["output"]):
+            if item["type"] != "message":
+                assert "logprobs" not in str(item), item
+                continue
+            (part,) = item["content"]
+            assert part["logprobs"] == told.pop(i) and part["logprobs"], (part, told)
+            assert "".join(x["token"] for x in part["logprobs"]).strip() == part["text"].strip(), part
+            assert all(x["logprob"] <= 0 and len(x["top_logprobs"]) == 2 for x in part["logprobs"]), part
+        assert not told, told
+    only = response(body(include=["message.output_text.logprobs"]))["output"][-1]["content"][0]["logprobs"]
+    assert only and all(x["top_logprobs"] == [] for x in only), only
+
+
+@test
 def test_responses_custom_tool_keeps_to_its_expression():
     def asked(definition, **kw):
         tool = {"type": "custom", "name": "dial", "description": "Dial a number",
