@@ -177,7 +177,7 @@ static int refuse_reference(struct turns *t, const struct fields *b)
 {
     (void)t;
     return block_fault(
-        b, "item \"%.40s\" is not kept by itself; send the item, or previous_response_id",
+        b, "item \"%.40s\" is not kept (any more); send the item itself",
         block_word(b->o, "id"));
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "server/fieldlist.h"
 
 struct record {
     struct record *next, *previous; /* in the list */
@@ -210,6 +211,78 @@ bool responses_store_items(struct responses_store *s, const char *owner, const c
     json_object_put(*items);
     *items = NULL;
     return false;
+}
+
+/* ---- items by their ids ---- */
+
+struct references {
+    struct json_object *input;
+    size_t at[REFERENCES_MAX], n; /* places in it */
+};
+
+static const char *id_of(const struct references *r, size_t k)
+{
+    return block_word(json_object_array_get_idx(r->input, r->at[k]), "id");
+}
+
+static void find_references(struct references *r)
+{
+    const size_t n = json_object_array_length(r->input);
+    for (size_t i = 0; i < n && r->n < REFERENCES_MAX; i++) {
+        struct json_object *const item = json_object_array_get_idx(r->input, i);
+        if (block_is(item, "item_reference") && *block_word(item, "id"))
+            r->at[r->n++] = i;
+    }
+}
+
+/* Does it have one of them, perhaps? Few do, and the others are not read. */
+static bool may_have(const struct record *x, const struct references *r)
+{
+    for (size_t k = 0; k < r->n; k++) {
+        const char *const id = id_of(r, k);
+        if (memmem(x->items.data, x->items.len, id, strlen(id)))
+            return true;
+    }
+    return false;
+}
+
+static struct json_object *find_item(struct json_object *items, const char *id)
+{
+    for (size_t i = 0; i < json_object_array_length(items); i++) {
+        struct json_object *const item = json_object_array_get_idx(items, i);
+        if (strcmp(block_word(item, "id"), id) == 0 && !block_is(item, "item_reference"))
+            return item;
+    }
+    return NULL;
+}
+
+static void resolve_from(const struct record *x, struct references *r)
+{
+    struct json_object *items = NULL;
+    if (!may_have(x, r) || json_read(x->items.data, x->items.len, "items", &items, NULL) != 0)
+        return;
+    for (size_t k = r->n; k-- > 0;) {
+        struct json_object *const item = find_item(items, id_of(r, k));
+        if (!item)
+            continue;
+        if (json_object_array_put_idx(r->input, r->at[k], json_object_get(item)) != 0)
+            json_object_put(item);
+        r->at[k] = r->at[--r->n];
+    }
+    json_object_put(items);
+}
+
+void responses_store_resolve(struct responses_store *s, const char *owner,
+                             struct json_object *input)
+{
+    struct references r = {.input = input};
+    find_references(&r);
+    (void)pthread_mutex_lock(&s->lock);
+    for (const struct record *x = s->first; x && r.n > 0; x = x->next) {
+        if (strcmp(x->owner, owner) == 0)
+            resolve_from(x, &r);
+    }
+    (void)pthread_mutex_unlock(&s->lock);
 }
 
 bool responses_store_get(struct responses_store *s, const char *owner, const char *id,

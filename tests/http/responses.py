@@ -202,6 +202,30 @@ def test_responses_tell_the_probabilities_of_their_text():
 
 
 @test
+def test_responses_refer_to_items_that_are_kept():
+    with Server("--ctx", str(CTX), "--alias", "nano", "--api-key", "one", "--api-key", "two") as s:
+        one, two = {"x-api-key": "one"}, {"x-api-key": "two"}
+        first = s.post("/v1/responses", body(input=FAR, tools=[DISTANCE]), headers=one).json
+        (call,) = [x for x in first["output"] if x["type"] == "function_call"]
+        rest = [{"type": "function_call_output", "call_id": call["call_id"], "output": "4000 km"}]
+        asked = [{"role": "user", "content": FAR}]
+        named = [{"type": "item_reference", "id": x["id"]} for x in first["output"]]
+        whole = s.post("/v1/responses", body(input=asked + first["output"] + rest, tools=[DISTANCE]), headers=one).json
+        r = s.post("/v1/responses", body(input=asked + named + rest, tools=[DISTANCE]), headers=one)
+        assert r.status == 200 and without_ids(r.json) == without_ids(whole), r
+        # It was kept as a whole, so it may be gone on from, and referred to, without the first one.
+        assert s.request("DELETE", f"/v1/responses/{first['id']}", headers=one).status == 200
+        assert s.request("DELETE", f"/v1/responses/{whole['id']}", headers=one).status == 200
+        more = s.post("/v1/responses", body(input=asked + named + rest, tools=[DISTANCE]), headers=one).json
+        assert without_ids(more) == without_ids(whole), more
+        assert s.post("/v1/responses", body(previous_response_id=more["id"]), headers=one).status == 200
+        for items, key, at in ((asked + named, two, 1), ([{"type": "item_reference", "id": "msg_00"}], one, 0),
+                               ([{"type": "item_reference"}], one, 0), (asked + named[:1] * 513, one, 513)):
+            r = s.post("/v1/responses", body(input=items), headers=key)
+            assert r.status == 400 and r.error["param"] == f"input[{at}]" and "is not kept" in r.error["message"], r
+
+
+@test
 def test_responses_custom_tool_keeps_to_its_expression():
     def asked(definition, **kw):
         tool = {"type": "custom", "name": "dial", "description": "Dial a number",

@@ -444,7 +444,7 @@ static void test_responses_refusals(void **state)
         {"{\"input\":[{\"type\":\"function_call\",\"name\":\"f\",\"arguments\":{}}]}",
          "input[0].arguments: an object, expected a string"},
         {"{\"input\":[{\"type\":\"item_reference\",\"id\":\"msg_1\"}]}",
-         "input[0]: item \"msg_1\" is not kept by itself; send the item, or previous_response_id"},
+         "input[0]: item \"msg_1\" is not kept (any more); send the item itself"},
         {"{\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":1}]}]}",
          "input[0].content[0].text: an integer, expected a string"},
         {"{\"instructions\":[],\"input\":\"x\"}", "instructions: an array, expected a string"},
