@@ -75,6 +75,24 @@ static const char text_schema[] =
     "{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},\"required\":[\"input\"]"
     ",\"additionalProperties\":false}";
 
+/* Such an expression would end the group that it is put into. */
+static bool closes_too_much(const char *text)
+{
+    uint64_t open = 0;
+    bool listed = false; /* within [...] */
+    for (const char *c = text; *c; c++) {
+        if (*c == '\\' && c[1])
+            c++;
+        else if (*c == '[' || *c == ']')
+            listed = *c == '[';
+        else if (*c == '(')
+            open += !listed;
+        else if (*c == ')' && !listed && open-- == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The expression that the whole text has to match; NULL: any text will do. */
 static int read_format(const struct fields *b, const char **out)
 {
@@ -95,7 +113,7 @@ static int read_format(const struct fields *b, const char **out)
         return -1;
     *out = json_object_get_string(text);
     if (json_is(syntax, "regex"))
-        return 0;
+        return closes_too_much(*out) ? field_fault(&in, "definition", "a ) that opens nowhere") : 0;
     (void)field_fault(&in, "syntax", "\"%.40s\" is not understood, expected \"regex\"",
                       json_object_get_string(syntax));
     b->f->code = "unsupported_parameter";

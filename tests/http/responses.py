@@ -233,12 +233,13 @@ def test_responses_custom_tool_keeps_to_its_expression():
         return post(body(input="Call me.", tools=[tool], tool_choice={"type": "custom", "name": "dial"},
                          reasoning={"effort": "none"}, temperature=1, seed=3))
 
-    for definition in ("[0-9]{3}-[0-9]{4}", "^[0-9]{3}-[0-9]{4}$", "0|[1-9]{5}\\$"):
+    for definition in ("[0-9]{3}-[0-9]{4}", "^[0-9]{3}-[0-9]{4}$", "0|[1-9]{5}\\$", "[)(]\\)(a|b)"):
         (call,) = asked(definition).json["output"]
         assert call["type"] == "custom_tool_call" and re.fullmatch(definition, call["input"]), (definition, call)
     for r, param, word in (
             (asked("start: NAME", syntax="lark"), "tools[0].format.syntax", '"lark" is not understood, expected "regex"'),
             (asked("a(?=b)"), "tools[0].format.definition", "look-ahead"),
+            (asked("a)|(b"), "tools[0].format.definition", "a ) that opens nowhere"),
             (asked("*a"), "tools[0].format.definition", "nothing to repeat"),
             (asked(5), "tools[0].format.definition", "an integer, expected a string"),
             (asked(None), "tools[0].format.definition", "is missing"),
