@@ -85,7 +85,7 @@ static void test_quota(void **state)
     struct fixture *const f = *state;
     struct glim_service_options o = GLIM_SERVICE_OPTIONS_INIT;
     struct glim_service_state now = {0};
-    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* may outlive a failed test */
     struct glim_request r = GLIM_REQUEST_INIT;
     struct glim_error e;
     static const int32_t prompt[] = {1000, 1001};
