@@ -1,14 +1,15 @@
-/* json.h - reading JSON that strangers wrote, with json-c, and the checks that json-c leaves to us.
+/* json.h - reading JSON that strangers wrote into json-c's values, and writing those.
  *
  * Refused at the border, with the byte offset: anything but one value and white space, invalid
  * UTF-8, depth beyond JSON_DEPTH, NaN and Infinity, integers beyond 64 bits, duplicate keys in any
- * object (see jsonscan.h, which checks all of it before json-c sees a byte), more than
+ * object (see jsonscan.h, by whose tokens the tree of json-c's values is made), more than
  * JSON_MAX_NODES values.
  */
 #ifndef GLIM_BASE_JSON_H
 #define GLIM_BASE_JSON_H
 
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,12 +21,17 @@ enum {
 }; /* a tree costs some 100 bytes a value; GLM's tokenizer.json has 1.2 million */
 
 /* *out is owned by the caller (json_object_put). `what` names the text in messages
- * ("config.json"). */
+ * ("config.json"). GLIM_ENOMEM leaves nothing half made. */
 int json_read(const char *text, size_t len, const char *what, struct json_object **out,
               struct err *e);
 
 /* io_read_file + json_read; messages carry the path. */
 int json_read_file(const char *path, uint64_t max_bytes, struct json_object **out, struct err *e);
+
+/* object[key] = value, and value behind the others of a list. Value is taken over, also if that
+ * fails; NULL stands for what found no memory. False: memory is out. */
+bool json_put(struct json_object *object, const char *key, struct json_object *value);
+bool json_append(struct json_object *list, struct json_object *value);
 
 struct buf;
 
@@ -33,5 +39,9 @@ struct buf;
  * repr() prints them, keys in their order. What Hugging Face templates print with
  * tojson(ensure_ascii=False). NULL is null. */
 void json_write_python(struct buf *b, struct json_object *value);
+
+/* Appends the value as JSON without white space, reals with the digits that they were read with.
+ * Instead of json-c's own printing, which goes on without what it found no memory for. */
+void json_write(struct buf *b, struct json_object *value);
 
 #endif

@@ -312,9 +312,9 @@ static size_t digits_at(const struct json_scan *s, size_t at)
     return n;
 }
 
-/* Is the number [len] finite as a double? The point is moved out of the digits, so that strtod
- * reads the same in every locale. */
-static bool real_is_finite(const char *p, size_t len)
+/* The number [len] as a double. The point is moved out of the digits, so that strtod reads the same
+ * in every locale. */
+static double real_value(const char *p, size_t len)
 {
     char digits[JSON_NUMBER_LEN + 32];
     size_t n = 0, i = 0;
@@ -328,14 +328,14 @@ static bool real_is_finite(const char *p, size_t len)
             shift += point;
         }
     }
-    const bool negative = i + 1 < len && p[i + 1] == '-';
+    const bool down = i + 1 < len && p[i + 1] == '-';
     for (; i < len; i++) {
         if (is_digit(p[i]) && exponent < 100000)
             exponent = exponent * 10 + (p[i] - '0');
     }
     (void)snprintf(digits + n, sizeof digits - n, "e%ld",
-                   (negative ? -exponent : exponent) - shift);
-    return isfinite(strtod(digits, NULL));
+                   (down ? -exponent : exponent) - shift);
+    return *p == '-' ? -strtod(digits, NULL) : strtod(digits, NULL);
 }
 
 /* The value of the digits at p into t; false beyond 64 bits. */
@@ -385,7 +385,8 @@ static int scan_number(struct json_scan *s, struct json_token *t, struct err *e)
         return fail(s, start, e, "integer beyond 64 bits");
     if (real) {
         t->kind = JSON_REAL;
-        if (!real_is_finite(t->text, t->len))
+        t->real = real_value(t->text, t->len);
+        if (!isfinite(t->real))
             return fail(s, start, e, "number too large for a double");
     }
     return GLIM_OK;

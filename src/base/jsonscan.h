@@ -1,7 +1,7 @@
 /* jsonscan.h - JSON that strangers wrote, token by token: the border that every JSON text passes.
  *
  * A pull scanner with an explicit stack: no recursion, memory only for the keys of the objects that
- * are open. json.c runs it before json-c sees a byte; the safetensors reader, whose headers may
+ * are open. json.c makes a tree of its tokens; the safetensors reader, whose headers may
  * hold a million tensors, reads with it directly and builds no tree.
  *
  * Refused, with the byte offset: anything but one RFC 8259 value and white space, invalid UTF-8,
@@ -40,7 +40,8 @@ struct json_token {
     size_t at;        /* offset of the token in the text */
     bool escaped;     /* strings and keys: holds a backslash */
     bool lone;        /* strings and keys: holds a lone surrogate */
-    uint64_t u;       /* JSON_UINT */
+    uint64_t u;       /* JSON_UINT; JSON_NEG: without its sign */
+    double real;      /* JSON_REAL */
 };
 
 struct json_scan {

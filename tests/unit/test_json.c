@@ -1,4 +1,5 @@
 /* test_json.c - what passes the border, what does not, and Python's bytes on the way out. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -269,6 +270,33 @@ static void test_python_bytes(void **state)
     python("{\"k\\n\":\"\\ud800\"}", "{\"k\\n\": \"\xef\xbf\xbd\"}");
 }
 
+/* Values are made as they were written, and written as they were read. */
+static void test_read_and_written(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"a\":[1.50,-0.0,1e5,0,-0,18446744073709551615,-9223372036854775808,2.5E-3],"
+        "\"\\u0041\\n\":{\"\":\"x\\u0000\\ud83d\\ude00/\"},\"c\":[null,true,false,[],{}]}";
+    static const char written[] =
+        "{\"a\":[1.50,-0.0,1e5,0,0,18446744073709551615,-9223372036854775808,2.5E-3],"
+        "\"A\\n\":{\"\":\"x\\u0000\xf0\x9f\x98\x80/\"},\"c\":[null,true,false,[],{}]}";
+    struct json_object *o;
+    struct buf b;
+    assert_int_equal(read_text(text, &o, NULL), 0);
+    buf_init(&b);
+    json_write(&b, o);
+    assert_string_equal(b.data, written);
+    buf_deinit(&b);
+    struct json_object *const a = json_object_object_get(o, "a");
+    assert_true(json_object_get_double(json_object_array_get_idx(a, 0)) == 1.5);
+    assert_true(signbit(json_object_get_double(json_object_array_get_idx(a, 1))));
+    assert_true(json_object_get_uint64(json_object_array_get_idx(a, 5)) == UINT64_MAX);
+    assert_true(json_object_get_int64(json_object_array_get_idx(a, 6)) == INT64_MIN);
+    struct json_object *const inner = json_object_object_get(o, "A\n");
+    assert_int_equal(json_object_get_string_len(json_object_object_get(inner, "")), 7);
+    json_object_put(o);
+}
+
 static void test_file(void **state)
 {
     (void)state;
@@ -298,6 +326,7 @@ int main(void)
         cmocka_unit_test(test_many_keys_are_quick),
         cmocka_unit_test(test_same_key_in_different_objects),
         cmocka_unit_test(test_python_bytes),
+        cmocka_unit_test(test_read_and_written),
         cmocka_unit_test(test_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
