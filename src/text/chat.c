@@ -92,10 +92,8 @@ int chat_render(enum chat_template t, struct json_object *request, struct chat_p
 
 static int set_string(struct json_object *o, const char *key, const char *value, struct err *e)
 {
-    struct json_object *const s = json_object_new_string(value);
-    if (s && json_object_object_add(o, key, s) == 0)
+    if (json_put(o, key, json_object_new_string(value)))
         return GLIM_OK;
-    json_object_put(s);
     return err_nomem(e, "request", strlen(value));
 }
 

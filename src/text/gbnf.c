@@ -88,7 +88,7 @@ static int64_t rule_named(struct gbnf *p, size_t len, bool define)
     struct json_object *have = NULL;
     int64_t value = 0;
     if (!name) {
-        gram_fault(&p->b, GLIM_ENOMEM, "grammar: out of memory");
+        gram_no_memory(&p->b);
         return 0;
     }
     if (json_object_object_get_ex(p->names, name, &have))
@@ -101,8 +101,8 @@ static int64_t rule_named(struct gbnf *p, size_t len, bool define)
         value |= DEFINED;
     if (have)
         json_object_set_int64(have, value);
-    else if (json_object_object_add(p->names, name, json_object_new_int64(value)) != 0)
-        gram_fault(&p->b, GLIM_ENOMEM, "grammar: out of memory");
+    else if (!json_put(p->names, name, json_object_new_int64(value)))
+        gram_no_memory(&p->b);
     free(name);
     return value & (DEFINED - 1);
 }
@@ -178,7 +178,7 @@ static uint32_t class(struct gbnf *p, uint32_t from)
     charset_sort(&set);
     const uint32_t to = gram_node(&p->b);
     if (set.failed)
-        gram_fault(&p->b, GLIM_ENOMEM, "grammar: out of memory");
+        gram_no_memory(&p->b);
     gram_chars(&p->b, from, set.r, set.n, to);
     charset_free(&set);
     return to;
@@ -398,8 +398,8 @@ static void parse(struct gbnf *p)
                        ? (size_t)((const char *)memchr(p->in.text, 0, p->in.len) - p->in.text)
                        : utf8_valid_len(p->in.text, p->in.len));
     const uint32_t root = gram_rule(&p->b, "root", 4); /* rule 0, whatever stands first */
-    if (json_object_object_add(p->names, "root", json_object_new_int64(root)) != 0)
-        gram_fault(&p->b, GLIM_ENOMEM, "grammar: out of memory");
+    if (!json_put(p->names, "root", json_object_new_int64(root)))
+        gram_no_memory(&p->b);
     skip_space(p, true);
     while (p->b.rc == GLIM_OK && p->in.at < p->in.len)
         rule(p);

@@ -35,6 +35,11 @@ int gram_fault(struct gram_builder *b, int code, const char *fmt, ...)
     return b->rc = err_set(b->e, code, "%s", text);
 }
 
+int gram_no_memory(struct gram_builder *b)
+{
+    return gram_fault(b, GLIM_ENOMEM, "grammar: out of memory");
+}
+
 static bool grow(struct gram_builder *b, void *array, size_t *cap, size_t need, size_t size)
 {
     if (b->rc == GLIM_OK && mem_grow(array, cap, need, size) != GLIM_OK)

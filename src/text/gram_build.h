@@ -55,6 +55,7 @@ void gram_builder_deinit(struct gram_builder *b);
 /* Sets rc and the message, unless there was a fault before; returns b->rc. */
 int gram_fault(struct gram_builder *b, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+int gram_no_memory(struct gram_builder *b);
 
 uint32_t gram_node(struct gram_builder *b);
 /* A rule with a start and an end; the first one is the whole text. name: copied, for messages; may

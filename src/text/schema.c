@@ -20,7 +20,7 @@ int schema_init(struct schema *c, struct gram_builder *b)
                          .refs = json_object_new_object()};
     buf_init(&c->where);
     if (!c->owned || !c->refs)
-        gram_fault(b, GLIM_ENOMEM, "grammar: out of memory");
+        gram_no_memory(b);
     return b->rc;
 }
 
@@ -70,7 +70,7 @@ size_t schema_down(struct schema *c, const char *word, const char *key)
 void schema_up(struct schema *c, size_t mark)
 {
     if (c->where.failed) {
-        gram_fault(c->b, GLIM_ENOMEM, "grammar: out of memory");
+        gram_no_memory(c->b);
         return;
     }
     c->where.len = mark;
@@ -139,7 +139,7 @@ static void put_off(struct schema *c, struct json_object *s, uint32_t rule, cons
     char *const where = strdup(ref[0] == '#' ? ref + 1 : ref);
     if (!where || mem_grow(&c->todo, &c->todo_cap, c->todos + 1, sizeof *c->todo) != GLIM_OK) {
         free(where);
-        gram_fault(c->b, GLIM_ENOMEM, "grammar: out of memory");
+        gram_no_memory(c->b);
         return;
     }
     c->todo[c->todos++] = (struct schema_todo){s, c->root, rule, where};
@@ -162,8 +162,8 @@ uint32_t schema_ref(struct schema *c, const char *ref, uint32_t from)
         have = json_object_new_int64(rule);
         if (schema_ok(c))
             put_off(c, target, rule, ref);
-        if (json_object_object_add(c->refs, key, have) != 0)
-            gram_fault(c->b, GLIM_ENOMEM, "grammar: out of memory");
+        if (!json_put(c->refs, key, have))
+            gram_no_memory(c->b);
     }
     const uint32_t to = gram_node(c->b);
     if (schema_ok(c))
@@ -317,10 +317,15 @@ static void compile(struct schema *c, struct json_object *s)
 {
     const uint32_t rule = gram_rule(c->b, "#", 1);
     const struct gram_frag whole = gram_rule_frag(c->b, rule);
-    const size_t bytes = strlen(json_object_to_json_string_ext(s, JSON_C_TO_STRING_PLAIN));
+    struct buf text;
+    buf_init(&text);
+    json_write(&text, s);
     c->root = s;
-    if (bytes > GRAMMAR_TEXT_MAX)
-        schema_fault(c, GLIM_ELIMIT, "%zu bytes, expected at most %d", bytes, GRAMMAR_TEXT_MAX);
+    if (text.failed)
+        gram_no_memory(c->b);
+    if (text.len > GRAMMAR_TEXT_MAX)
+        schema_fault(c, GLIM_ELIMIT, "%zu bytes, expected at most %d", text.len, GRAMMAR_TEXT_MAX);
+    buf_deinit(&text);
     gram_empty(c->b, schema_value(c, s, whole.start, STRING_JSON), whole.end);
     schema_finish(c);
 }
@@ -346,7 +351,7 @@ int grammar_from_json(struct grammar **out, const struct tok *t, struct err *e)
     struct json_object *const s = json_object_new_object();
     struct json_object *const type = json_object_new_string("object");
     *out = NULL;
-    if (!s || !type || json_object_object_add(s, "type", type) != 0) {
+    if (!json_put(s, "type", type)) {
         json_object_put(s);
         return err_nomem(e, "grammar", 0);
     }

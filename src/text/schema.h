@@ -19,6 +19,7 @@
 #include <json-c/json.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "text/gram_build.h"
 #include "text/regex.h"
 
@@ -131,7 +132,8 @@ struct json_object *schema_without(struct schema *c, struct json_object *s, cons
 /* {"allOf": [a, b]}; borrowed from c. */
 struct json_object *schema_both(struct schema *c, struct json_object *a, struct json_object *b);
 /* The values that are in both lists; a new array, NULL without memory. */
-struct json_object *schema_common_values(struct json_object *a, struct json_object *b);
+struct json_object *schema_common_values(struct schema *c, struct json_object *a,
+                                         struct json_object *b);
 
 /* Can no value match both? True only if that is sure. */
 bool schema_disjoint(struct schema *c, struct json_object *a, struct json_object *b);

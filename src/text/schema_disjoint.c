@@ -10,22 +10,26 @@ static bool is_closed(struct json_object *s)
 }
 
 /* The values that are listed, as an array that the caller puts; NULL: any. */
-static struct json_object *listed_values(struct json_object *s)
+static struct json_object *listed_values(struct schema *c, struct json_object *s)
 {
     struct json_object *only, *list = NULL;
     if (json_object_object_get_ex(s, "const", &only)) {
         list = json_object_new_array();
-        if (list)
-            json_object_array_add(list, json_object_get(only));
-        return list;
+        if (list && json_object_array_add(list, only) == 0) {
+            (void)json_object_get(only);
+            return list;
+        }
+        json_object_put(list);
+        gram_no_memory(c->b);
+        return NULL;
     }
     return json_object_get(schema_get(s, "enum"));
 }
 
-static bool lists_differ(struct json_object *a, struct json_object *b)
+static bool lists_differ(struct schema *c, struct json_object *a, struct json_object *b)
 {
-    struct json_object *const x = listed_values(a), *const y = listed_values(b);
-    struct json_object *const both = x && y ? schema_common_values(x, y) : NULL;
+    struct json_object *const x = listed_values(c, a), *const y = listed_values(c, b);
+    struct json_object *const both = x && y ? schema_common_values(c, x, y) : NULL;
     const bool differ = both && json_object_array_length(both) == 0;
     json_object_put(x);
     json_object_put(y);
@@ -37,7 +41,7 @@ static bool lists_differ(struct json_object *a, struct json_object *b)
  * objects lets everything else pass; else those that we make. */
 static unsigned possible_types(struct schema *c, struct json_object *s, bool stated)
 {
-    struct json_object *const list = listed_values(s);
+    struct json_object *const list = listed_values(c, s);
     unsigned types = list ? 0 : stated && !schema_get(s, "type") ? TYPE_ANY : schema_types(c, s);
     for (size_t i = 0; list && i < json_object_array_length(list); i++)
         types |= schema_type_of(json_object_array_get_idx(list, i));
@@ -75,7 +79,7 @@ static bool told_apart(struct schema *c, struct json_object *a, struct json_obje
             return true;
         struct json_object *const p = other ? schema_flatten(c, v) : NULL;
         struct json_object *const q = p && requires(b, name) ? schema_flatten(c, other) : NULL;
-        if (q && lists_differ(p, q))
+        if (q && lists_differ(c, p, q))
             return true;
     }
     return false;
@@ -90,7 +94,7 @@ bool schema_disjoint(struct schema *c, struct json_object *a, struct json_object
         return false;
     const unsigned types = (possible_types(c, x, false) & possible_types(c, y, true))
                            | (possible_types(c, x, true) & possible_types(c, y, false));
-    if (types == 0 || lists_differ(x, y))
+    if (types == 0 || lists_differ(c, x, y))
         return true;
     return types == TYPE_OBJECT && (told_apart(c, x, y) || told_apart(c, y, x));
 }

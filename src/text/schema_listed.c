@@ -36,6 +36,19 @@ static uint32_t literal_members(struct schema *c, struct json_object *v, uint32_
     return gram_string(c->b, n > 0 ? schema_call(c, RULE_SPACE, from) : from, "}");
 }
 
+/* A number, true, false, null. */
+static uint32_t literal_word(struct schema *c, struct json_object *v, uint32_t from)
+{
+    struct buf text;
+    buf_init(&text);
+    json_write(&text, v);
+    if (text.failed)
+        gram_no_memory(c->b);
+    const uint32_t to = gram_string(c->b, from, text.data);
+    buf_deinit(&text);
+    return to;
+}
+
 static uint32_t literal(struct schema *c, struct json_object *v, uint32_t from,
                         enum string_form form)
 {
@@ -52,8 +65,7 @@ static uint32_t literal(struct schema *c, struct json_object *v, uint32_t from,
     else if (json_object_is_type(v, json_type_array))
         to = literal_list(c, v, from);
     else
-        to = gram_string(c->b, from,
-                         v ? json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN) : "null");
+        to = literal_word(c, v, from);
     c->depth--;
     return to;
 }

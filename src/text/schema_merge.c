@@ -17,16 +17,36 @@ static struct json_object *own(struct schema *c, struct json_object *o)
 {
     if (!o || json_object_array_add(c->owned, o) != 0) {
         json_object_put(o);
-        gram_fault(c->b, GLIM_ENOMEM, "grammar: out of memory");
+        gram_no_memory(c->b);
         return NULL;
     }
     return o;
 }
 
+/* A list that the caller puts; NULL without memory. */
+static struct json_object *new_list(struct schema *c)
+{
+    struct json_object *const list = json_object_new_array();
+    if (!list)
+        gram_no_memory(c->b);
+    return list;
+}
+
+/* Another hold of v, which may be NULL. */
+static void append(struct schema *c, struct json_object *list, struct json_object *v)
+{
+    if (json_object_array_add(list, json_object_get(v)) == 0)
+        return;
+    json_object_put(v);
+    gram_no_memory(c->b);
+}
+
 static void put(struct schema *c, struct json_object *o, const char *key, struct json_object *v)
 {
-    if (json_object_object_add(o, key, json_object_get(v)) != 0)
-        gram_fault(c->b, GLIM_ENOMEM, "grammar: out of memory");
+    if (json_object_object_add(o, key, json_object_get(v)) == 0)
+        return;
+    json_object_put(v);
+    gram_no_memory(c->b);
 }
 
 struct json_object *schema_without(struct schema *c, struct json_object *s, const char *key)
@@ -54,11 +74,13 @@ struct json_object *schema_both(struct schema *c, struct json_object *a, struct 
     if (is_bool(b, true) || is_bool(a, false) || json_object_equal(a, b))
         return a;
     struct json_object *const out = own(c, json_object_new_object());
-    struct json_object *const list = json_object_new_array();
-    if (!out || !list || json_object_object_add(out, "allOf", list) != 0
-        || json_object_array_add(list, json_object_get(a)) != 0
-        || json_object_array_add(list, json_object_get(b)) != 0)
-        gram_fault(c->b, GLIM_ENOMEM, "grammar: out of memory");
+    struct json_object *const list = out ? new_list(c) : NULL;
+    if (!list)
+        return out;
+    append(c, list, a);
+    append(c, list, b);
+    put(c, out, "allOf", list);
+    json_object_put(list);
     return out;
 }
 
@@ -73,25 +95,27 @@ static bool has_value(struct json_object *list, struct json_object *v)
     return false;
 }
 
-struct json_object *schema_common_values(struct json_object *a, struct json_object *b)
+struct json_object *schema_common_values(struct schema *c, struct json_object *a,
+                                         struct json_object *b)
 {
-    struct json_object *const out = json_object_new_array();
+    struct json_object *const out = new_list(c);
     for (size_t i = 0; out && i < json_object_array_length(a); i++) {
         struct json_object *const v = json_object_array_get_idx(a, i);
         if (has_value(b, v))
-            json_object_array_add(out, json_object_get(v));
+            append(c, out, v);
     }
     return out;
 }
 
-static struct json_object *all_values(struct json_object *a, struct json_object *b)
+static struct json_object *all_values(struct schema *c, struct json_object *a,
+                                      struct json_object *b)
 {
-    struct json_object *const out = json_object_new_array(), *const list[] = {a, b};
+    struct json_object *const out = new_list(c), *const list[] = {a, b};
     for (size_t l = 0; out && l < 2; l++) {
         for (size_t i = 0; i < json_object_array_length(list[l]); i++) {
             struct json_object *const v = json_object_array_get_idx(list[l], i);
             if (!has_value(out, v))
-                json_object_array_add(out, json_object_get(v));
+                append(c, out, v);
         }
     }
     return out;
@@ -103,12 +127,12 @@ static struct json_object *common_types(struct schema *c, struct json_object *a,
     static const char *const names[] = {"object", "array",   "string", "integer",
                                         "number", "boolean", "null"};
     unsigned types = schema_types(c, a) & schema_types(c, b);
-    struct json_object *const out = json_object_new_array();
+    struct json_object *const out = new_list(c);
     if (types & TYPE_NUMBER)
         types &= ~(unsigned)TYPE_INTEGER;
     for (size_t i = 0; out && i < COUNT_OF(names); i++) {
-        if (types & 1u << i)
-            json_object_array_add(out, json_object_new_string(names[i]));
+        if ((types & 1u << i) && !json_append(out, json_object_new_string(names[i])))
+            gram_no_memory(c->b);
     }
     return out;
 }
@@ -123,7 +147,7 @@ static bool is_larger(struct json_object *a, struct json_object *b)
 /* anyOf of both: every pair of branches. */
 static struct json_object *product(struct schema *c, struct json_object *a, struct json_object *b)
 {
-    struct json_object *const out = json_object_new_array();
+    struct json_object *const out = new_list(c);
     const size_t n = json_object_array_length(a), m = json_object_array_length(b);
     if (n * m > 64)
         schema_fault(c, GLIM_ELIMIT,
@@ -131,9 +155,9 @@ static struct json_object *product(struct schema *c, struct json_object *a, stru
                      "most 64 pairs",
                      n, m);
     for (size_t i = 0; out && i < n * m && schema_ok(c); i++)
-        json_object_array_add(out,
-                              json_object_get(schema_both(c, json_object_array_get_idx(a, i / m),
-                                                          json_object_array_get_idx(b, i % m))));
+        append(c, out,
+               schema_both(c, json_object_array_get_idx(a, i / m),
+                           json_object_array_get_idx(b, i % m)));
     return out;
 }
 
@@ -155,8 +179,10 @@ static struct json_object *merge_members(struct schema *c, struct json_object *a
                                          struct json_object *b)
 {
     struct json_object *const out = json_object_new_object();
-    if (!out)
+    if (!out) {
+        gram_no_memory(c->b);
         return NULL;
+    }
     json_object_object_foreach(a, key, v)
     {
         struct json_object *other;
@@ -185,9 +211,9 @@ static struct json_object *merge_word(struct schema *c, const char *word, struct
     if (strcmp(word, "type") == 0)
         return common_types(c, a, b);
     if (strcmp(word, "enum") == 0)
-        return schema_common_values(x, y);
+        return schema_common_values(c, x, y);
     if (strcmp(word, "required") == 0)
-        return all_values(x, y);
+        return all_values(c, x, y);
     if (strcmp(word, "properties") == 0)
         return merge_members(c, x, y);
     if (strcmp(word, "items") == 0 || strcmp(word, "additionalProperties") == 0)
@@ -249,8 +275,10 @@ struct json_object *schema_merge(struct schema *c, struct json_object *a, struct
         if (strcmp(word, "const") == 0 && !json_object_equal(have, v))
             return NULL;
         struct json_object *const merged = merge_word(c, word, have, v, x, y);
-        if (!schema_ok(c))
+        if (!schema_ok(c)) {
+            json_object_put(merged);
             return NULL;
+        }
         if (json_object_is_type(merged, json_type_array) && json_object_array_length(merged) == 0
             && strcmp(word, "required") != 0) { /* no type, or no value, is in both */
             json_object_put(merged);

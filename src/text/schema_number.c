@@ -280,6 +280,17 @@ static void read_decimal(struct schema *c, struct bound *out, const char *text)
         out->negative = false;
 }
 
+static void read_number(struct schema *c, struct bound *out, struct json_object *number)
+{
+    struct buf text;
+    buf_init(&text);
+    json_write(&text, number);
+    if (text.failed)
+        gram_no_memory(c->b);
+    read_decimal(c, out, text.data);
+    buf_deinit(&text);
+}
+
 static int compare(const struct bound *a, const struct bound *b)
 {
     if (a->negative != b->negative)
@@ -301,7 +312,7 @@ static struct bound read_bound(struct schema *c, struct json_object *s, const ch
         struct bound one = {.given = true, .d.strict = i == 1};
         if (!v)
             continue;
-        read_decimal(c, &one, json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN));
+        read_number(c, &one, v);
         if (one.beyond && (side == 1) == one.negative)
             schema_fault(c, GLIM_EUNSUPPORTED, "\"%s\" beyond %d digits, expected at most that",
                          words[i], INT_DIGITS);
@@ -395,7 +406,7 @@ bool schema_number_fits(struct schema *c, struct json_object *s, struct json_obj
     const struct bound lo = read_bound(c, s, "minimum", "exclusiveMinimum", 0);
     const struct bound hi = read_bound(c, s, "maximum", "exclusiveMaximum", 1);
     struct bound x = {0};
-    read_decimal(c, &x, json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN));
+    read_number(c, &x, value);
     const int below = lo.given ? compare(&x, &lo) : 1, above = hi.given ? compare(&x, &hi) : -1;
     return (below > 0 || (below == 0 && !lo.d.strict))
            && (above < 0 || (above == 0 && !hi.d.strict));

@@ -40,7 +40,7 @@ static void others(struct names *x, uint32_t from, size_t lo, size_t hi, size_t 
     }
     charset_invert(&set);
     if (set.failed)
-        gram_fault(x->c->b, GLIM_ENOMEM, "grammar: out of memory");
+        gram_no_memory(x->c->b);
     schema_chars(x->c, from, &set, x->inside, STRING_JSON);
     charset_free(&set);
 }
@@ -80,7 +80,7 @@ uint32_t schema_other_string(struct schema *c, uint32_t from, const char *const 
     const uint32_t open = gram_string(c->b, from, "\"");
     const struct charset all = {.r = (struct gram_range *)&everything, .n = 1};
     if (!x.name) {
-        gram_fault(c->b, GLIM_ENOMEM, "grammar: out of memory");
+        gram_no_memory(c->b);
         return open;
     }
     for (size_t i = 0; i < n; i++) {
@@ -218,6 +218,10 @@ static bool has_name(const struct object *o, const char *name)
 static void required_others(struct object *o)
 {
     struct json_object *const any = o->rest ? o->rest : json_object_new_boolean(true);
+    if (!any) {
+        gram_no_memory(o->c->b);
+        return;
+    }
     for (size_t i = 0; o->required && i < json_object_array_length(o->required); i++) {
         struct json_object *const v = json_object_array_get_idx(o->required, i);
         if (!json_object_is_type(v, json_type_string))
@@ -291,7 +295,7 @@ static void collect_names(struct object *o)
     const size_t n = o->properties ? (size_t)json_object_object_length(o->properties) : 0;
     o->name = malloc((SCHEMA_PROPERTIES_MAX + 1) * sizeof *o->name);
     if (!o->name)
-        gram_fault(o->c->b, GLIM_ENOMEM, "grammar: out of memory");
+        gram_no_memory(o->c->b);
     if (n > SCHEMA_PROPERTIES_MAX)
         schema_fault(o->c, GLIM_ELIMIT, "%zu properties, expected at most %d", n,
                      SCHEMA_PROPERTIES_MAX);

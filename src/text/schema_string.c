@@ -78,7 +78,7 @@ static void json_chars(struct schema *c, uint32_t from, const struct charset *se
             charset_add(&plain, lo, hi);
     }
     if (plain.failed)
-        gram_fault(c->b, GLIM_ENOMEM, "grammar: out of memory");
+        gram_no_memory(c->b);
     gram_chars(c->b, from, plain.r, plain.n, to);
     charset_free(&plain);
 }
@@ -252,7 +252,7 @@ uint32_t schema_regex(struct schema *c, const struct regex *x, uint32_t from, ui
     if (l.node && l.todo && l.set_rule && l.first && l.order)
         lay_out(&l, from, to);
     else
-        gram_fault(c->b, GLIM_ENOMEM, "grammar: out of memory");
+        gram_no_memory(c->b);
     free(l.node);
     free(l.todo);
     free(l.set_rule);

@@ -57,7 +57,11 @@ static uint32_t free_text(struct tools *x, uint32_t from, uint32_t min, uint32_t
  * schema does not allow: not as an object or array; not as a number, if numbers are bounded. */
 static void first_characters(struct charset *set, unsigned types, struct json_object *s)
 {
-    const char *const text = json_object_to_json_string_ext(s, JSON_C_TO_STRING_PLAIN);
+    struct buf json;
+    buf_init(&json);
+    json_write(&json, s);
+    set->failed |= json.failed;
+    const char *const text = json.data;
     charset_add(set, '\t', '\r');
     charset_add(set, ' ', ' ');
     if (types & (ARGS_ARRAY | ARGS_OBJECT)) {
@@ -70,6 +74,7 @@ static void first_characters(struct charset *set, unsigned types, struct json_ob
         charset_add(set, '0', '9');
     }
     charset_invert(set);
+    buf_deinit(&json);
 }
 
 static uint32_t value(struct tools *x, struct json_object *s, unsigned types, uint32_t from)
@@ -84,7 +89,7 @@ static uint32_t value(struct tools *x, struct json_object *s, unsigned types, ui
     }
     const uint32_t to = schema_value(&x->c, s, from, STRING_RAW);
     if (first.failed)
-        gram_fault(&x->b, GLIM_ENOMEM, "grammar: out of memory");
+        gram_no_memory(&x->b);
     x->c.first = NULL;
     charset_free(&first);
     return to;
@@ -192,7 +197,7 @@ static uint32_t arguments(struct tools *x, struct json_object *s, uint32_t from)
     if (!properties || json_object_object_length(properties) == 0) {
         struct json_object *const any = rest ? json_object_get(rest) : json_object_new_object();
         if (!any)
-            gram_fault(&x->b, GLIM_ENOMEM, "grammar: out of memory");
+            gram_no_memory(&x->b);
         else
             from = free_arguments(x, any, from);
         json_object_put(any);
