@@ -29,6 +29,8 @@ static void settle(struct speculation *x)
 
 void speculate_end(struct speculation *x)
 {
+    if (!x->s)
+        return;
     settle(x);
     x->last = (struct draft_step){0};
     draft_pause(&x->s->policy);

@@ -44,7 +44,8 @@ int speculate_begin(struct speculation *x, struct glim_session *s, const struct 
  * timeline has room for this one. On an error the timeline is as before. */
 int speculate_append(struct speculation *x, int32_t token, uint64_t more, struct err *e);
 
-/* The answer has ended, or goes on by other steps for a while. */
+/* The answer has ended, or goes on by other steps for a while; zeroes, which never began, are
+ * fine. */
 void speculate_end(struct speculation *x);
 
 #endif
