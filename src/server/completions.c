@@ -43,7 +43,7 @@ static int add_tokens(struct generation *g, const struct fields *s, struct json_
         return field_fault(s, "prompt", "no tokens, expected some");
     int32_t *const id = mem_zalloc(n, sizeof *id);
     if (!id)
-        return fault_set(s->f, FAULT_BUSY, NULL, "memory is out");
+        return memory_fault(s->f);
     for (size_t i = 0; i < n; i++) {
         struct json_object *const v = json_object_array_get_idx(list, i);
         const int64_t token = json_object_is_type(v, json_type_int) ? json_object_get_int64(v) : -1;
@@ -121,7 +121,7 @@ static int completions_read(struct generation *g, struct fault *f)
     struct completions *const c = mem_zalloc(1, sizeof *c);
     struct json_object *options = NULL;
     if (!c)
-        return fault_set(f, FAULT_BUSY, NULL, "memory is out");
+        return memory_fault(f);
     g->own = c;
     g->free_own = free;
     g->generate.raw = true;
@@ -208,6 +208,7 @@ static void completions_begin(struct generation *g, struct buf *out)
         begin_chunk(g, &g->choice[i], out);
         emit_text(out, text.data, text.len);
         end_chunk(g, &g->choice[i], NULL, out);
+        out->failed = out->failed || text.failed;
         buf_deinit(&text);
     }
 }

@@ -77,6 +77,35 @@ void emit_u64(struct buf *out, uint64_t v)
     buf_addf(out, "%" PRIu64, v);
 }
 
+void emit_member(struct buf *out, const char *key)
+{
+    emit_key(out, out->len > 0 && out->data[out->len - 1] == '{', key);
+}
+
+void emit_member_text(struct buf *out, const char *key, const char *text)
+{
+    emit_member(out, key);
+    emit_string(out, text);
+}
+
+void emit_member_u64(struct buf *out, const char *key, uint64_t v)
+{
+    emit_member(out, key);
+    emit_u64(out, v);
+}
+
+void emit_member_bool(struct buf *out, const char *key, bool v)
+{
+    emit_member(out, key);
+    buf_adds(out, v ? "true" : "false");
+}
+
+void emit_member_real(struct buf *out, const char *key, double v)
+{
+    emit_member(out, key);
+    emit_real(out, v);
+}
+
 void emit_real(struct buf *out, double v)
 {
     char text[40];

@@ -15,6 +15,13 @@ void emit_text(struct buf *out, const char *text, size_t len);
 void emit_string(struct buf *out, const char *text);
 /* "key": with a comma before it unless it is the first. */
 void emit_key(struct buf *out, bool first, const char *key);
+/* The same where an object's last byte tells whether a member came before. */
+void emit_member(struct buf *out, const char *key);
+/* Whole members. text NULL: null. */
+void emit_member_text(struct buf *out, const char *key, const char *text);
+void emit_member_u64(struct buf *out, const char *key, uint64_t v);
+void emit_member_bool(struct buf *out, const char *key, bool v);
+void emit_member_real(struct buf *out, const char *key, double v);
 void emit_u64(struct buf *out, uint64_t v);
 /* The shortest digits that read back as v; null if v is not finite. */
 void emit_real(struct buf *out, double v);

@@ -28,9 +28,8 @@ void endpoint_response(struct server *s, struct exchange *x)
         there = there && responses_store_get(s->responses, owner, own, &out);
     else if ((there = there && responses_store_delete(s->responses, owner, own)))
         deleted(id, &out);
-    if (there && !out.failed) {
-        respond_times(x);
-        exchange_reply(x, 200, "application/json", &out);
+    if (there) {
+        respond(s, x, NULL, json_media, &out);
     } else {
         (void)fault_set(&f, FAULT_NOT_FOUND, "response_id", "Response with id '%.80s' not found.",
                         id);

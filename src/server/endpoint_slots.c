@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "server/emit.h"
 #include "server/endpoint.h"
 #include "server/fields.h"
 #include "server/respond.h"
@@ -26,38 +27,37 @@ static const char *phase_name(enum glim_phase p)
     return name[p];
 }
 
-static struct json_object *entry(const struct server *s, const struct glim_service_slot *r)
+static void put_slot(const struct server *s, const struct glim_service_slot *r, struct buf *out)
 {
     const bool idle = r->phase == GLIM_PHASE_IDLE;
-    const struct {
-        const char *key;
-        uint64_t v;
-    } numbers[] = {{"n_ctx", s->context_tok},
-                   {"n_prompt_tokens", idle ? r->kept_tok : r->prompt_tok},
-                   {"n_prompt_tokens_cache", r->cached_tok},
-                   {"n_prompt_tokens_processed", idle ? r->kept_tok : r->done_tok},
-                   {"n_decoded", r->output_tok},
-                   {"age_ms", r->age_ns / 1000000}};
-    struct json_object *const o = json_object_new_object();
-    (void)json_object_object_add(o, "id", json_object_new_int(r->slot));
+    buf_addf(out, "{\"id\":%d", r->slot);
     if (!idle)
-        (void)json_object_object_add(o, "id_task", json_object_new_uint64(r->id));
-    (void)json_object_object_add(
-        o, "is_processing", json_object_new_boolean(!idle && r->phase != GLIM_PHASE_WAITING));
-    (void)json_object_object_add(o, "phase", json_object_new_string(phase_name(r->phase)));
-    for (size_t i = 0; i < COUNT_OF(numbers); i++)
-        (void)json_object_object_add(o, numbers[i].key, json_object_new_uint64(numbers[i].v));
-    return o;
+        emit_member_u64(out, "id_task", r->id);
+    emit_member_bool(out, "is_processing", !idle && r->phase != GLIM_PHASE_WAITING);
+    emit_member_text(out, "phase", phase_name(r->phase));
+    emit_member_u64(out, "n_ctx", s->context_tok);
+    emit_member_u64(out, "n_prompt_tokens", idle ? r->kept_tok : r->prompt_tok);
+    emit_member_u64(out, "n_prompt_tokens_cache", r->cached_tok);
+    emit_member_u64(out, "n_prompt_tokens_processed", idle ? r->kept_tok : r->done_tok);
+    emit_member_u64(out, "n_decoded", r->output_tok);
+    emit_member_u64(out, "age_ms", r->age_ns / 1000000);
+    buf_addc(out, '}');
 }
 
 void endpoint_slots(struct server *s, struct exchange *x)
 {
     struct glim_service_slot r[LISTED_MAX];
     const size_t n = glim_service_slots(s->service, r, LISTED_MAX);
-    struct json_object *const list = json_object_new_array();
-    for (size_t i = 0; i < n; i++)
-        (void)json_object_array_add(list, entry(s, &r[i]));
-    respond_json(x, 200, list);
+    struct buf out;
+    buf_init(&out);
+    buf_addc(&out, '[');
+    for (size_t i = 0; i < n; i++) {
+        buf_adds(&out, i ? "," : "");
+        put_slot(s, &r[i], &out);
+    }
+    buf_addc(&out, ']');
+    respond(s, x, NULL, json_media, &out);
+    buf_deinit(&out);
 }
 
 /* ---- save, restore, erase ---- */
@@ -87,17 +87,19 @@ static void asked_free(struct asked *a)
 static void answer(struct asked *a, const struct glim_slot_result *r)
 {
     const struct verb *const v = &verbs[a->verb];
-    struct json_object *const o = json_object_new_object();
-    struct json_object *const times = json_object_new_object();
-    (void)json_object_object_add(o, "id_slot", json_object_new_int((int)a->slot));
+    struct buf out;
+    buf_init(&out);
+    buf_addf(&out, "{\"id_slot\":%u", a->slot);
     if (v->bytes)
-        (void)json_object_object_add(o, "filename", json_object_new_string(a->name));
-    (void)json_object_object_add(o, v->tokens, json_object_new_uint64(r->tokens));
+        emit_member_text(&out, "filename", a->name);
+    emit_member_u64(&out, v->tokens, r->tokens);
     if (v->bytes)
-        (void)json_object_object_add(o, v->bytes, json_object_new_uint64(r->bytes));
-    (void)json_object_object_add(times, v->time, json_object_new_double((double)r->ns / 1e6));
-    (void)json_object_object_add(o, "timings", times);
-    respond_json(a->x, 200, o);
+        emit_member_u64(&out, v->bytes, r->bytes);
+    buf_adds(&out, ",\"timings\":{");
+    emit_member_real(&out, v->time, (double)r->ns / 1e6);
+    buf_adds(&out, "}}");
+    respond(a->server, a->x, NULL, json_media, &out);
+    buf_deinit(&out);
 }
 
 /* On the service's thread. A path of this machine is nobody's business. */
@@ -211,7 +213,7 @@ static int submit(struct asked *a, struct fault *f)
         return 0;
     atomic_fetch_sub(&a->server->generating, 1);
     exchange_release(a->x);
-    return failed ? fault_set(f, FAULT_BUSY, NULL, "memory is out") : fault_of_error(f, &e, NULL);
+    return failed ? memory_fault(f) : fault_of_error(f, &e, NULL);
 }
 
 void endpoint_slot_action(struct server *s, struct exchange *x)
@@ -219,7 +221,7 @@ void endpoint_slot_action(struct server *s, struct exchange *x)
     struct fault f = {0};
     struct asked *const a = mem_zalloc(1, sizeof *a);
     if (!a)
-        (void)fault_set(&f, FAULT_BUSY, NULL, "memory is out");
+        (void)memory_fault(&f);
     else
         *a = (struct asked){.server = s, .x = x};
     if (a && read_verb(a, &f) == 0 && read_name(a, &f) == 0 && submit(a, &f) == 0)

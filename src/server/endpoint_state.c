@@ -18,7 +18,7 @@ void endpoint_health(struct server *s, struct exchange *x)
         buf_addf(&body,
                  "{\"error\":{\"code\":503,\"message\":\"%s\",\"type\":\"unavailable_error\"}}",
                  phase == SERVER_LOADING ? "Loading model" : "Stopping");
-    exchange_reply(x, phase == SERVER_READY ? 200 : 503, "application/json", &body);
+    exchange_reply(x, phase == SERVER_READY ? 200 : 503, json_media, &body);
     buf_deinit(&body);
 }
 
@@ -29,7 +29,7 @@ void endpoint_hello(struct server *s, struct exchange *x)
     struct buf body;
     buf_init(&body);
     buf_adds(&body, "{}");
-    exchange_reply(x, 200, "application/json", &body);
+    exchange_reply(x, 200, json_media, &body);
     buf_deinit(&body);
 }
 
@@ -139,7 +139,7 @@ void endpoint_metrics(struct server *s, struct exchange *x)
                (double)atomic_load(&s->asked[0]));
     put_metric(&out, "http_server_errors_total", "counter", "Requests answered with 5xx.",
                (double)atomic_load(&s->asked[1]));
-    exchange_reply(x, 200, "text/plain; version=0.0.4", &out);
+    respond(s, x, NULL, "text/plain; version=0.0.4", &out);
     buf_deinit(&out);
 }
 

@@ -5,40 +5,50 @@
 
 #include "base/utf8.h"
 #include "base/util.h"
-#include "server/fields.h"
+#include "server/emit.h"
 #include "server/endpoint.h"
+#include "server/fields.h"
 #include "server/prompt.h"
 #include "server/respond.h"
 
-/* A text as JSON; bytes that are no UTF-8, of a token cut out of a character, as a list. */
-static struct json_object *piece(const char *text, size_t len)
+/* A token's text as JSON; bytes that are no UTF-8, of a token cut out of a character, as a list. */
+static void put_piece(const struct server *s, int32_t id, struct buf *out)
 {
-    if (utf8_valid_len(text, len) == len)
-        return json_object_new_string_len(text, (int)len);
-    struct json_object *const list = json_object_new_array();
-    for (size_t i = 0; i < len; i++)
-        (void)json_object_array_add(list, json_object_new_int((unsigned char)text[i]));
-    return list;
+    char *text = NULL;
+    size_t len = 0;
+    if (glim_detokenize(s->tokenizer, &id, 1, 0, &text, &len, NULL) != 0)
+        out->failed = true;
+    else if (utf8_valid_len(text, len) == len)
+        emit_text(out, text, len);
+    else
+        emit_bytes(out, text, len);
+    glim_free(text);
 }
 
-static struct json_object *token_list(const struct server *s, const int32_t *id, size_t n,
-                                      bool pieces)
+enum entry { NUMBER, PIECE, BOTH };
+
+static void put_token(const struct server *s, int32_t id, enum entry what, struct buf *out)
 {
-    struct json_object *const list = json_object_new_array();
+    if (what == BOTH)
+        buf_addf(out, "{\"id\":%d,\"piece\":", id);
+    if (what == NUMBER)
+        buf_addf(out, "%d", id);
+    else
+        put_piece(s, id, out);
+    if (what == BOTH)
+        buf_addc(out, '}');
+}
+
+static void put_list(const struct server *s, const char *key, const int32_t *id, size_t n,
+                     enum entry what, struct buf *out)
+{
+    emit_member(out, key);
+    buf_addc(out, '[');
     for (size_t i = 0; i < n; i++) {
-        struct json_object *entry = json_object_new_int(id[i]);
-        char *text = NULL;
-        size_t len = 0;
-        if (pieces && glim_detokenize(s->tokenizer, &id[i], 1, 0, &text, &len, NULL) == 0) {
-            struct json_object *const both = json_object_new_object();
-            (void)json_object_object_add(both, "id", entry);
-            (void)json_object_object_add(both, "piece", piece(text, len));
-            entry = both;
-        }
-        glim_free(text);
-        (void)json_object_array_add(list, entry);
+        buf_adds(out, i ? "," : "");
+        put_token(s, id[i], what, out);
     }
-    return list;
+    buf_addc(out, ']');
 }
 
 struct text_request {
@@ -83,24 +93,19 @@ static int tokens_of(struct server *s, const struct fields *in, const struct tex
 static void answer_tokens(struct server *s, struct exchange *x, const struct text_request *r,
                           const int32_t *id, size_t n)
 {
-    struct json_object *const o = json_object_new_object();
-    (void)json_object_object_add(o, "tokens", token_list(s, id, n, r->pieces));
+    struct buf out;
+    buf_init(&out);
+    buf_addc(&out, '{');
+    put_list(s, "tokens", id, n, r->pieces ? BOTH : NUMBER, &out);
     if (!r->content) {
-        (void)json_object_object_add(o, "count", json_object_new_uint64(n));
-        (void)json_object_object_add(o, "max_model_len", json_object_new_uint64(s->context_tok));
+        emit_member_u64(&out, "count", n);
+        emit_member_u64(&out, "max_model_len", s->context_tok);
     }
-    if (r->strings) {
-        struct json_object *const list = json_object_new_array();
-        for (size_t i = 0; i < n; i++) {
-            char *text = NULL;
-            size_t len = 0;
-            (void)glim_detokenize(s->tokenizer, &id[i], 1, 0, &text, &len, NULL);
-            (void)json_object_array_add(list, piece(text ? text : "", len));
-            glim_free(text);
-        }
-        (void)json_object_object_add(o, "token_strs", list);
-    }
-    respond_json(x, 200, o);
+    if (r->strings)
+        put_list(s, "token_strs", id, n, PIECE, &out);
+    buf_addc(&out, '}');
+    respond(s, x, NULL, json_media, &out);
+    buf_deinit(&out);
 }
 
 void endpoint_tokenize(struct server *s, struct exchange *x)
@@ -134,7 +139,7 @@ static int ids_of(struct server *s, const struct fields *in, int32_t **id, size_
     *n = json_object_array_length(list);
     *id = mem_zalloc(*n ? *n : 1, sizeof **id);
     if (!*id)
-        return fault_set(in->f, FAULT_BUSY, NULL, "memory is out");
+        return memory_fault(in->f);
     for (size_t i = 0; i < *n; i++) {
         struct json_object *const v = json_object_array_get_idx(list, i);
         const int64_t token = json_object_is_type(v, json_type_int) ? json_object_get_int64(v) : -1;
@@ -151,20 +156,20 @@ static int answer_text(struct server *s, struct exchange *x, const int32_t *id, 
                        struct fault *f)
 {
     struct glim_error e;
-    struct buf valid;
+    struct buf out;
     char *text = NULL;
     size_t len = 0;
     if (glim_detokenize(s->tokenizer, id, n, 0, &text, &len, &e) != 0)
         return fault_of_error(f, &e, "tokens");
-    buf_init(&valid);
-    utf8_append_valid(&valid, text, len);
+    buf_init(&out);
+    buf_adds(&out, "{\"content\":");
+    emit_text(&out, text, len);
+    emit_member(&out, "prompt");
+    emit_text(&out, text, len);
+    buf_addc(&out, '}');
     glim_free(text);
-    struct json_object *const o = json_object_new_object();
-    struct json_object *const string = json_object_new_string_len(valid.data, (int)valid.len);
-    (void)json_object_object_add(o, "content", string);
-    (void)json_object_object_add(o, "prompt", json_object_get(string));
-    buf_deinit(&valid);
-    respond_json(x, 200, o);
+    respond(s, x, NULL, json_media, &out);
+    buf_deinit(&out);
     return 0;
 }
 
@@ -193,10 +198,14 @@ static int apply_template(struct server *s, struct exchange *x, struct json_obje
     size_t len = 0;
     if (prompt_text(s, body, &text, &len, f) != 0)
         return -1;
-    struct json_object *const o = json_object_new_object();
-    (void)json_object_object_add(o, "prompt", json_object_new_string_len(text, (int)len));
+    struct buf out;
+    buf_init(&out);
+    buf_adds(&out, "{\"prompt\":");
+    emit_text(&out, text, len);
+    buf_addc(&out, '}');
     glim_free(text);
-    respond_json(x, 200, o);
+    respond(s, x, NULL, json_media, &out);
+    buf_deinit(&out);
     return 0;
 }
 

@@ -18,6 +18,11 @@ int fault_set(struct fault *f, enum fault_kind kind, const char *param, const ch
     return -1;
 }
 
+int memory_fault(struct fault *f)
+{
+    return fault_set(f, FAULT_BUSY, NULL, "memory is out");
+}
+
 int fault_of_error(struct fault *f, const struct glim_error *e, const char *param)
 {
     enum fault_kind kind = FAULT_INTERNAL;

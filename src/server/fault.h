@@ -41,6 +41,9 @@ struct fault {
 int fault_set(struct fault *f, enum fault_kind kind, const char *param, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Memory is out. */
+int memory_fault(struct fault *f);
+
 /* The same from the library's word. */
 int fault_of_error(struct fault *f, const struct glim_error *e, const char *param);
 

@@ -24,8 +24,6 @@ bool block_is(struct json_object *o, const char *type)
     return v ? json_is(v, type) : *type == 0;
 }
 
-int memory_fault(struct fault *f) { return fault_set(f, FAULT_BUSY, NULL, "memory is out"); }
-
 int block_fault(const struct fields *s, const char *fmt, ...)
 {
     char text[512];

@@ -28,6 +28,5 @@ int block_each(const struct fields *s, const char *key, block_fn *each, void *ct
 /* A fault of the whole block. */
 int block_fault(const struct fields *s, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-int memory_fault(struct fault *f);
 
 #endif

@@ -25,11 +25,11 @@
 #define WHOLE_QUIET_NS  50000000000u
 #define DEADLINE_NS     86400000000000u /* a day: a slow drive takes long */
 
-static const char whole_type[] = "application/json", stream_type[] = "text/event-stream";
+static const char stream_type[] = "text/event-stream";
 
 /* ---- writing ---- */
 
-/* What the dialect appended goes out; false: the answer is over. */
+/* What the dialect appended goes out; false: the answer is over. Half an event does not. */
 static bool flush(struct generation *g)
 {
     bool ok = !g->out.failed;
@@ -39,14 +39,25 @@ static bool flush(struct generation *g)
     return ok;
 }
 
-static bool close_part(struct generation *g, struct choice *c)
+/* Whatever of an answer finds no memory says so by g->out.failed. Its end is then an error, for
+ * which there is room again. */
+static void check_memory(struct generation *g)
+{
+    if (!g->out.failed)
+        return;
+    buf_deinit(&g->out);
+    if (!g->failed)
+        (void)memory_fault(&g->fault);
+    g->failed = true;
+}
+
+static void close_part(struct generation *g, struct choice *c)
 {
     struct part *const p = answer_open_part(&c->answer);
     if (p && g->stream)
         g->dialect->close(g, c, p, &g->out);
     if (p)
         p->closed = true;
-    return true;
 }
 
 /* Scores are of the tokens of the content; where nothing is parsed, of all. */
@@ -61,10 +72,11 @@ static void settle_scores(const struct generation *g, struct choice *c, enum par
 static struct part *open_part(struct generation *g, struct choice *c, enum part_kind kind,
                               const char *name)
 {
-    (void)close_part(g, c);
+    close_part(g, c);
     const size_t scores = c->answer.scores_sure;
     settle_scores(g, c, kind);
     struct part *const p = answer_add_part(&c->answer, kind, name);
+    g->out.failed |= !p;
     if (p)
         p->scores = p->scores_end = scores;
     if (p && g->stream)
@@ -72,42 +84,51 @@ static struct part *open_part(struct generation *g, struct choice *c, enum part_
     return p;
 }
 
-static bool add_text(struct generation *g, struct choice *c, struct part *p,
+static void add_text(struct generation *g, struct choice *c, struct part *p,
                      const struct glim_event *ev)
 {
     if (!p)
-        return false;
+        return;
     settle_scores(g, c, p->kind);
     p->scores_end = c->answer.scores_sure;
     buf_add(&p->text, ev->text, ev->len);
+    g->out.failed |= p->text.failed;
     if (g->stream)
         g->dialect->delta(g, c, p, ev->text, ev->len, &g->out);
-    return !p->text.failed;
 }
 
-static bool add_run(struct generation *g, struct choice *c, enum part_kind kind,
+static void add_run(struct generation *g, struct choice *c, enum part_kind kind,
                     const struct glim_event *ev)
 {
     struct part *p = answer_open_part(&c->answer);
     if (!p || p->kind != kind)
         p = open_part(g, c, kind, NULL);
-    return add_text(g, c, p, ev);
+    add_text(g, c, p, ev);
 }
 
+/* A token with its probability, if `wanted`. */
+static void add_scored(struct generation *g, struct choice *c, bool wanted,
+                       const struct glim_event *ev)
+{
+    if (wanted && !answer_add_scored(&c->answer, ev))
+        g->out.failed = true;
+}
+
+/* False: nothing more is wanted. */
 static bool take_event(struct generation *g, struct choice *c, const struct glim_event *ev)
 {
     switch (ev->kind) {
-    case GLIM_EVENT_REASONING: return add_run(g, c, PART_REASONING, ev);
-    case GLIM_EVENT_CONTENT: return add_run(g, c, PART_CONTENT, ev);
-    case GLIM_EVENT_TOOL_BEGIN: return open_part(g, c, PART_TOOL, ev->text) != NULL;
-    case GLIM_EVENT_TOOL_ARGS: return add_text(g, c, answer_open_part(&c->answer), ev);
-    case GLIM_EVENT_TOOL_END: return close_part(g, c) && !g->one_call;
+    case GLIM_EVENT_REASONING: add_run(g, c, PART_REASONING, ev); break;
+    case GLIM_EVENT_CONTENT: add_run(g, c, PART_CONTENT, ev); break;
+    case GLIM_EVENT_TOOL_BEGIN: (void)open_part(g, c, PART_TOOL, ev->text); break;
+    case GLIM_EVENT_TOOL_ARGS: add_text(g, c, answer_open_part(&c->answer), ev); break;
+    case GLIM_EVENT_TOOL_END: close_part(g, c); return !g->one_call;
     case GLIM_EVENT_TOKEN:
         c->answer.tokens++;
-        return !g->logprobs || ev->token == g->server->end_think
-               || answer_add_scored(&c->answer, ev);
-    case GLIM_EVENT_PROMPT_TOKEN: return answer_add_scored(&c->answer, ev);
-    case GLIM_EVENT_END_TOKEN: return !g->generate.raw || answer_add_scored(&c->answer, ev);
+        add_scored(g, c, g->logprobs && ev->token != g->server->end_think, ev);
+        break;
+    case GLIM_EVENT_PROMPT_TOKEN: add_scored(g, c, true, ev); break;
+    case GLIM_EVENT_END_TOKEN: add_scored(g, c, g->generate.raw, ev); break;
     case GLIM_EVENT_PROMPT:
         if (g->stream && g->progress && g->dialect->progress)
             g->dialect->progress(g, c, ev, &g->out);
@@ -125,9 +146,11 @@ static int on_event(void *ctx, const struct glim_event *ev)
     if (atomic_load(&g->gone))
         return 1;
     (void)pthread_mutex_lock(&g->lock);
-    bool ok = take_event(g, c, ev);
+    bool ok = !g->failed && take_event(g, c, ev);
+    check_memory(g);
     if (g->stream)
         ok = flush(g) && ok;
+    ok = ok && !g->failed;
     (void)pthread_mutex_unlock(&g->lock);
     return !ok;
 }
@@ -142,30 +165,37 @@ static void remember_failure(struct generation *g, const struct glim_result *r)
     (void)fault_of_error(&g->fault, &e, NULL);
 }
 
-/* With the lock held. */
-static void finish(struct generation *g)
+/* With the lock held. An end that finds no memory is no end to the client either. */
+static void finish_stream(struct generation *g)
 {
-    if (g->stream) {
-        if (g->failed)
-            g->dialect->fail(g, &g->fault, &g->out);
-        else
-            g->dialect->finish(g, &g->out);
-        (void)flush(g);
+    if (!g->failed)
+        g->dialect->finish(g, &g->out);
+    check_memory(g);
+    if (g->failed)
+        g->dialect->fail(g, &g->fault, &g->out);
+    if (flush(g))
         exchange_end(g->x);
-    } else if (g->failed && !exchange_begun(g->x)) {
+    else
+        exchange_cut(g->x);
+}
+
+/* With the lock held. */
+static void finish_whole(struct generation *g)
+{
+    if (!g->failed)
+        g->dialect->whole(g, &g->out);
+    check_memory(g);
+    if (!exchange_begun(g->x) && g->failed) {
         respond_fault(g->server, g->x, g->dialect, &g->fault);
-    } else {
+    } else if (!exchange_begun(g->x)) {
+        respond(g->server, g->x, g->dialect, json_media, &g->out);
+    } else { /* by keep-alives */
         if (g->failed)
             (void)g->dialect->error(&g->fault, exchange_id(g->x), &g->out);
-        else
-            g->dialect->whole(g, &g->out);
-        respond_times(g->x);
-        if (exchange_begun(g->x)) { /* by keep-alives */
-            (void)flush(g);
+        if (flush(g))
             exchange_end(g->x);
-        } else {
-            exchange_reply(g->x, 200, whole_type, &g->out);
-        }
+        else
+            exchange_cut(g->x);
     }
 }
 
@@ -187,20 +217,23 @@ static void on_done(void *ctx, const struct glim_result *r)
     struct generation *const g = c->g;
     (void)pthread_mutex_lock(&g->lock);
     answer_take_result(&c->answer, r);
-    (void)close_part(g, c);
+    close_part(g, c);
     if (!g->generate.raw)
         answer_drop_scores(&c->answer);
     remember_failure(g, r);
     if (is_whole(g, c, r) && !atomic_load(&g->gone))
         replay_keep(g->server->replay, exchange_owner(g->x), c->prompt, &c->answer, r->token,
                     r->tokens);
-    if (g->stream && r->code == 0)
+    check_memory(g);
+    if (g->stream && !g->failed)
         g->dialect->end(g, c, &g->out);
     const bool last = --g->left == 0;
-    if (last)
-        finish(g);
-    else if (g->stream)
+    if (!last && g->stream)
         (void)flush(g);
+    else if (last && g->stream)
+        finish_stream(g);
+    else if (last)
+        finish_whole(g);
     (void)pthread_mutex_unlock(&g->lock);
     if (!last)
         return;
@@ -238,7 +271,7 @@ static void on_tick(void *ctx, bool probe)
         g->dialect->keepalive(g, &g->out);
         (void)flush(g);
     } else if (g->left > 0) {
-        exchange_begin(g->x, 200, whole_type);
+        exchange_begin(g->x, 200, json_media);
         (void)exchange_write(g->x, " ", 1);
     }
     (void)pthread_mutex_unlock(&g->lock);
@@ -333,7 +366,7 @@ static int make_choices(struct generation *g, struct fault *f)
                          (unsigned long long)all, CHOICES_MAX);
     g->choice = mem_zalloc(all, sizeof *g->choice);
     if (!g->choice)
-        return fault_set(f, FAULT_BUSY, NULL, "memory is out");
+        return memory_fault(f);
     for (; g->choices < all; g->choices++)
         g->choice[g->choices] = (struct choice){.g = g,
                                                 .index = g->choices,
@@ -381,7 +414,7 @@ static struct generation *generation_new(struct server *s, struct exchange *x,
     struct generation *const g = mem_zalloc(1, sizeof *g);
     if (!g) {
         struct fault f = {0};
-        (void)fault_set(&f, FAULT_BUSY, NULL, "memory is out");
+        (void)memory_fault(&f);
         respond_fault(s, x, d, &f);
         return NULL;
     }
@@ -440,8 +473,7 @@ void generation_count(struct server *s, struct exchange *x, const struct dialect
         respond_fault(s, x, d, &f);
     } else {
         d->count(g, &g->out);
-        respond_times(x);
-        exchange_reply(x, 200, "application/json", &g->out);
+        respond(s, x, d, json_media, &g->out);
     }
     on_free(g);
 }
@@ -453,7 +485,7 @@ int generation_add_prompt(struct generation *g, struct prompt p, struct fault *f
     if (mem_grow(&g->prompt, &g->prompt_cap, g->prompts + 1, sizeof *g->prompt) != 0) {
         free(p.id);
         free(p.sampled);
-        return fault_set(f, FAULT_BUSY, NULL, "memory is out");
+        return memory_fault(f);
     }
     p.thinking = p.n > 0 && p.id[p.n - 1] == g->server->think && !g->generate.raw;
     g->prompt[g->prompts++] = p;

@@ -11,15 +11,17 @@ static void put_logprob(struct buf *out, float v)
     emit_float(out, v < -9999.0f ? -9999.0f : v);
 }
 
-/* The bytes of a token of the vocabulary; freed by the caller with glim_free. */
-static char *token_bytes(const struct generation *g, int32_t token, size_t *len)
+/* The bytes of a token of the vocabulary; freed by the caller with glim_free. NULL: out has
+ * failed. */
+static char *token_bytes(const struct generation *g, int32_t token, size_t *len, struct buf *out)
 {
     char *text = NULL;
     struct glim_error e;
     *len = 0;
-    if (glim_detokenize(g->server->tokenizer, &token, 1, 0, &text, len, &e) != 0)
-        return NULL;
-    return text;
+    if (glim_detokenize(g->server->tokenizer, &token, 1, 0, &text, len, &e) == 0)
+        return text;
+    out->failed = true;
+    return NULL;
 }
 
 static void put_entry(struct buf *out, const char *text, size_t len, float logprob)
@@ -47,7 +49,7 @@ static void put_tops(const struct generation *g, const struct answer *a, const s
     for (size_t i = 0; i < s->tops; i++) {
         const struct glim_logprob *const t = &a->top[s->top + i];
         size_t len;
-        char *const text = token_bytes(g, t->token, &len);
+        char *const text = token_bytes(g, t->token, &len, out);
         if (i)
             buf_addc(out, ',');
         put(out, text ? text : "", len, t->logprob);

@@ -160,7 +160,7 @@ static int read_bias(struct generation *g, const struct fields *s)
         return field_fault(s, "logit_bias", "%zu entries, expected at most %d", n, BIASES_MAX);
     g->bias = mem_zalloc(n, sizeof *g->bias);
     if (!g->bias)
-        return fault_set(s->f, FAULT_BUSY, NULL, "memory is out");
+        return memory_fault(s->f);
     const struct fields of = {map, "logit_bias", s->f};
     size_t at = 0;
     json_object_object_foreach(map, key, value)

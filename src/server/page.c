@@ -1,18 +1,17 @@
 /* page.c - see page.h. */
 #include "server/page.h"
 
-#include "server/server.h"
+#include "server/respond.h"
 
 void page_serve(struct server *s, struct exchange *x)
 {
     struct buf body;
-    (void)s;
     buf_init(&body);
     buf_add(&body, (const char *)page_html, page_bytes);
     exchange_set_header(x, "Content-Security-Policy", page_policy);
     exchange_set_header(x, "X-Content-Type-Options", "nosniff");
     exchange_set_header(x, "Referrer-Policy", "same-origin");
     exchange_set_header(x, "Cache-Control", "no-cache");
-    exchange_reply(x, 200, "text/html; charset=utf-8", &body);
+    respond(s, x, NULL, "text/html; charset=utf-8", &body);
     buf_deinit(&body);
 }

@@ -2,9 +2,8 @@
 #include "server/respond.h"
 
 #include <stdio.h>
-#include <string.h>
 
-#include "server/openai.h"
+const char json_media[] = "application/json";
 
 void respond_times(struct exchange *x)
 {
@@ -22,9 +21,9 @@ void respond_fault(struct server *s, struct exchange *x, const struct dialect *d
                    const struct fault *f)
 {
     struct buf body;
+    d = d ? d : &dialect_chat;
     buf_init(&body);
-    const int status =
-        d ? d->error(f, exchange_id(x), &body) : openai_error(f, exchange_id(x), &body);
+    const int status = d->error(f, exchange_id(x), &body);
     atomic_fetch_add(&s->asked[status >= 500], 1);
     server_log(s, status >= 500 ? 0 : 1, "%s: %s: %d %s", exchange_id(x), exchange_path(x), status,
                f->text);
@@ -33,21 +32,21 @@ void respond_fault(struct server *s, struct exchange *x, const struct dialect *d
     if (f->kind == FAULT_KEY)
         exchange_set_header(x, "WWW-Authenticate", "Bearer");
     respond_times(x);
-    exchange_reply(x, status, "application/json", &body);
+    exchange_reply(x, status, json_media, &body);
     buf_deinit(&body);
 }
 
-void respond_json(struct exchange *x, int status, struct json_object *o)
+void respond(struct server *s, struct exchange *x, const struct dialect *d, const char *type,
+             struct buf *body)
 {
-    struct buf body;
-    buf_init(&body);
-    const char *const text =
-        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-    buf_adds(&body, text ? text : "null");
-    json_object_put(o);
+    struct fault none = {0};
+    if (body->failed) {
+        (void)memory_fault(&none);
+        respond_fault(s, x, d, &none);
+        return;
+    }
     respond_times(x);
-    exchange_reply(x, status, "application/json", &body);
-    buf_deinit(&body);
+    exchange_reply(x, 200, type, body);
 }
 
 int respond_body(struct exchange *x, struct json_object **out, struct fault *f)

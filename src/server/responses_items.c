@@ -55,10 +55,9 @@ static void put_text(const struct generation *g, const struct part *p, struct bu
         emit_text(out, none ? "{}" : p->text.data, none ? 2 : p->text.len);
         return;
     }
-    if (json_read(p->text.data, p->text.len, "arguments", &arguments, NULL) == GLIM_OK)
-        emit_string(out, block_word(arguments, "input"));
-    else
-        buf_adds(out, "\"\"");
+    const int rc = json_read(p->text.data, p->text.len, "arguments", &arguments, NULL);
+    out->failed = out->failed || rc == GLIM_ENOMEM;
+    emit_string(out, rc == GLIM_OK ? block_word(arguments, "input") : "");
     json_object_put(arguments);
 }
 
