@@ -9,10 +9,11 @@
 
 #include "server/fields.h"
 #include "server/generation.h"
+#include "server/prompt.h"
 
 struct anthropic {
-    struct json_object *request; /* what the template was given */
-    const char *model;           /* as the request named it; borrowed from its body */
+    struct ask ask;    /* what the template was given */
+    const char *model; /* as the request named it; borrowed from its body */
     bool hide_thinking;
 };
 

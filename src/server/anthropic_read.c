@@ -7,7 +7,6 @@
 #include "server/constrain.h"
 #include "server/fieldlist.h"
 #include "server/openai.h"
-#include "server/prompt.h"
 
 /* ---- reasoning ---- */
 
@@ -56,8 +55,7 @@ static int read_format(struct generation *g, const struct fields *s)
     return constrain_schema(g, schema, "output_config.format.schema", s->f);
 }
 
-static int read_output_config(struct generation *g, const struct fields *s,
-                              struct json_object *request)
+static int read_output_config(struct generation *g, const struct fields *s, struct ask *ask)
 {
     struct json_object *o = NULL;
     const char *effort = NULL;
@@ -68,7 +66,7 @@ static int read_output_config(struct generation *g, const struct fields *s,
     const struct fields of = {o, "output_config", s->f};
     if (field_text(&of, "effort", &effort) != 0)
         return -1;
-    if (effort && (strcmp(effort, "none") == 0 || !prompt_set_effort(request, effort)))
+    if (effort && (strcmp(effort, "none") == 0 || !prompt_set_effort(ask, effort)))
         return field_fault(&of, "effort", "\"%.40s\", expected low, medium, high, xhigh or max",
                            effort);
     return read_format(g, &of);
@@ -103,7 +101,7 @@ static int read_choice(const struct fields *s, struct tool_calls *how, bool *non
                        type ? type : "");
 }
 
-static int read_tools(struct generation *g, const struct fields *s, struct json_object *request)
+static int read_tools(struct generation *g, const struct fields *s, struct ask *ask)
 {
     struct tool_calls how = {.parallel = true};
     bool none;
@@ -113,7 +111,7 @@ static int read_tools(struct generation *g, const struct fields *s, struct json_
         json_object_put(how.tools);
         how.tools = NULL;
     }
-    return prompt_set_tools(g, request, &how, s->f);
+    return prompt_set_tools(g, ask, &how, s->f);
 }
 
 /* ---- the whole ---- */
@@ -158,19 +156,17 @@ static int read_messages(struct generation *g, const struct fields *s, struct an
     bool prefill;
     if (anthropic_messages(s, &messages, &prefill) != 0)
         return -1;
-    const int failed =
-        json_object_object_add(a->request, "messages", messages)
-        | json_object_object_add(a->request, "enable_thinking", json_object_new_boolean(think))
-        | json_object_object_add(a->request, "clear_thinking", json_object_new_boolean(0))
-        | json_object_object_add(a->request, "add_generation_prompt",
-                                 json_object_new_boolean(!prefill));
-    return failed ? memory_fault(s->f) : prompt_of_messages(g, a->request, s->f);
+    ask_set(&a->ask, "messages", messages);
+    ask_set_bool(&a->ask, "enable_thinking", think);
+    ask_set_bool(&a->ask, "clear_thinking", false);
+    ask_set_bool(&a->ask, "add_generation_prompt", !prefill);
+    return prompt_of_messages(g, &a->ask, s->f);
 }
 
 static void free_own(void *own)
 {
     struct anthropic *const a = own;
-    json_object_put(a->request);
+    ask_deinit(&a->ask);
     free(a);
 }
 
@@ -183,12 +179,10 @@ int anthropic_read(struct generation *g, struct fault *f)
         return memory_fault(f);
     g->own = a;
     g->free_own = free_own;
-    a->request = json_object_new_object();
-    if (!a->request)
-        return memory_fault(f);
+    ask_init(&a->ask);
     if (read_model(g, &s, a) != 0 || read_numbers(g, &s) != 0
-        || read_thinking(g, &s, a, &think) != 0
-        || read_output_config(g, &s, a->request) != 0 || read_tools(g, &s, a->request) != 0)
+        || read_thinking(g, &s, a, &think) != 0 || read_output_config(g, &s, &a->ask) != 0
+        || read_tools(g, &s, &a->ask) != 0)
         return -1;
     return read_messages(g, &s, a, think);
 }

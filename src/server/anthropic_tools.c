@@ -45,7 +45,8 @@ static int add_defined(struct json_object **list, const struct fields *tool, siz
     const char *const text = defined[i].schema;
     struct json_object *const description = json_object_new_string(defined[i].description),
                               *schema;
-    int rc = json_read(text, strlen(text), "tools", &schema, NULL) == 0 ? 0 : memory_fault(tool->f);
+    const bool there = json_read(text, strlen(text), "tools", &schema, NULL) == 0 && description;
+    int rc = there ? 0 : memory_fault(tool->f);
     if (rc == 0)
         rc = toollist_add(list, block_word(tool->o, "name"), description, schema, false,
                           tool);

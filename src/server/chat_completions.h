@@ -4,9 +4,10 @@
 #define GLIM_SERVER_CHAT_COMPLETIONS_H
 
 #include "server/generation.h"
+#include "server/prompt.h"
 
 struct chat {
-    struct json_object *request; /* what the template was given */
+    struct ask ask; /* what the template was given */
     bool include_usage;
     unsigned pings;
 };

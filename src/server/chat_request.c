@@ -46,14 +46,15 @@ static int keep_allowed(const struct fields *s, struct json_object *choice,
     if (!how->required && !json_is(mode, "auto"))
         return field_fault(&in, "mode", "expected \"auto\" or \"required\"");
     struct json_object *const kept = json_object_new_array();
-    for (size_t i = 0; how->tools && i < json_object_array_length(how->tools); i++) {
+    bool ok = kept != NULL;
+    for (size_t i = 0; ok && how->tools && i < json_object_array_length(how->tools); i++) {
         struct json_object *const tool = json_object_array_get_idx(how->tools, i);
         if (is_listed(list, tool))
-            (void)json_object_array_add(kept, json_object_get(tool));
+            ok = json_append(kept, json_object_get(tool));
     }
     json_object_put(how->tools);
     how->tools = kept;
-    return 0;
+    return ok ? 0 : memory_fault(s->f);
 }
 
 /* {"type":"function","function":{"name":"..."}} */
@@ -87,7 +88,7 @@ static int apply_choice(const struct fields *s, struct tool_calls *how)
                        "\"function\" or \"allowed_tools\"");
 }
 
-static int read_tools(struct generation *g, const struct fields *s, struct json_object *request)
+static int read_tools(struct generation *g, const struct fields *s, struct ask *ask)
 {
     struct json_object *tools = NULL;
     struct tool_calls how = {.parallel = true};
@@ -100,13 +101,13 @@ static int read_tools(struct generation *g, const struct fields *s, struct json_
         json_object_put(how.tools);
         return -1;
     }
-    return prompt_set_tools(g, request, &how, s->f);
+    return prompt_set_tools(g, ask, &how, s->f);
 }
 
 /* ---- reasoning ---- */
 
 /* thinking: {"type":"enabled"|"disabled","clear_thinking":bool}, as Z.ai has it. */
-static int read_thinking(const struct fields *s, struct json_object *request)
+static int read_thinking(const struct fields *s, struct ask *ask)
 {
     struct json_object *thinking = NULL;
     if (field_object(s, "thinking", &thinking) != 0)
@@ -119,16 +120,16 @@ static int read_thinking(const struct fields *s, struct json_object *request)
     if (field_text(&of, "type", &type) != 0 || field_bool(&of, "clear_thinking", &clear) != 0)
         return -1;
     if (type && strcmp(type, "disabled") == 0)
-        (void)json_object_object_add(request, "enable_thinking", json_object_new_boolean(0));
+        ask_set_bool(ask, "enable_thinking", false);
     else if (type && strcmp(type, "enabled") != 0)
         return field_fault(&of, "type", "\"%.40s\", expected \"enabled\" or \"disabled\"", type);
     if (field(&of, "clear_thinking"))
-        (void)json_object_object_add(request, "clear_thinking", json_object_new_boolean(clear));
+        ask_set_bool(ask, "clear_thinking", clear);
     return 0;
 }
 
 /* chat_template_kwargs: the template's own arguments, and no others. */
-static int read_kwargs(const struct fields *s, struct json_object *request)
+static int read_kwargs(const struct fields *s, struct ask *ask)
 {
     struct json_object *map = NULL;
     if (field_object(s, "chat_template_kwargs", &map) != 0)
@@ -142,12 +143,12 @@ static int read_kwargs(const struct fields *s, struct json_object *request)
         if (field_bool(&of, flags[i], &on) != 0)
             return -1;
         if (field(&of, flags[i]))
-            (void)json_object_object_add(request, flags[i], json_object_new_boolean(on));
+            ask_set_bool(ask, flags[i], on);
     }
     const char *effort = NULL;
     if (field_text(&of, "reasoning_effort", &effort) != 0)
         return -1;
-    if (effort && !prompt_set_effort(request, effort))
+    if (effort && !prompt_set_effort(ask, effort))
         return field_fault(&of, "reasoning_effort",
                            "\"%.40s\", expected none, minimal, low, "
                            "medium, high, xhigh or max",
@@ -155,17 +156,17 @@ static int read_kwargs(const struct fields *s, struct json_object *request)
     return 0;
 }
 
-static int read_reasoning(const struct fields *s, struct json_object *request)
+static int read_reasoning(const struct fields *s, struct ask *ask)
 {
     const char *effort = NULL;
     if (field_text(s, "reasoning_effort", &effort) != 0)
         return -1;
-    if (effort && !prompt_set_effort(request, effort))
+    if (effort && !prompt_set_effort(ask, effort))
         return field_fault(s, "reasoning_effort",
                            "\"%.40s\", expected none, minimal, low, medium, "
                            "high, xhigh or max",
                            effort);
-    return read_thinking(s, request) != 0 ? -1 : read_kwargs(s, request);
+    return read_thinking(s, ask) != 0 ? -1 : read_kwargs(s, ask);
 }
 
 /* ---- the whole ---- */
@@ -197,21 +198,20 @@ static int read_stream_options(struct generation *g, const struct fields *s, str
 
 static int read_messages(struct generation *g, const struct fields *s, struct chat *c)
 {
-    struct json_object *const request = json_object_new_object();
-    c->request = request;
-    if (!request)
-        return fault_set(s->f, FAULT_BUSY, NULL, "memory is out");
-    (void)json_object_object_add(request, "messages", json_object_get(field(s, "messages")));
-    if (read_tools(g, s, request) != 0 || read_reasoning(s, request) != 0)
+    struct ask *const ask = &c->ask;
+    ask_init(ask);
+    if (field(s, "messages"))
+        ask_set(ask, "messages", json_object_get(field(s, "messages")));
+    if (read_tools(g, s, ask) != 0 || read_reasoning(s, ask) != 0)
         return -1;
-    (void)json_object_object_add(request, "add_generation_prompt", json_object_new_boolean(1));
-    return prompt_of_messages(g, request, s->f);
+    ask_set_bool(ask, "add_generation_prompt", true);
+    return prompt_of_messages(g, ask, s->f);
 }
 
 static void free_chat(void *own)
 {
     struct chat *const c = own;
-    json_object_put(c->request);
+    ask_deinit(&c->ask);
     free(c);
 }
 
@@ -220,7 +220,7 @@ int chat_read(struct generation *g, struct fault *f)
     const struct fields s = {g->body, "", f};
     struct chat *const c = mem_zalloc(1, sizeof *c);
     if (!c)
-        return fault_set(f, FAULT_BUSY, NULL, "memory is out");
+        return memory_fault(f);
     g->own = c;
     g->free_own = free_chat;
     if (openai_read_common(g, f) != 0 || read_logprobs(g, &s) != 0

@@ -101,7 +101,7 @@ static int compile(struct generation *g, const struct glim_grammar_options *o, c
     struct compiled *const x = mem_zalloc(1, sizeof *x);
     *out = x;
     if (!x)
-        return fault_set(f, FAULT_BUSY, NULL, "memory is out");
+        return memory_fault(f);
     if (glim_grammar_new(&x->grammar, g->server->tokenizer, o, &e) == 0)
         return 0;
     free(x);
@@ -121,7 +121,7 @@ int constrain(struct generation *g, const struct glim_grammar_options *o, const 
                          "response_format, grammar, strict tools and a forced tool_choice");
     char *const key = key_of(o);
     if (!key)
-        return fault_set(f, FAULT_BUSY, NULL, "memory is out");
+        return memory_fault(f);
     (void)pthread_mutex_lock(&c->lock);
     struct compiled *x = unlink_key(c, key);
     const int rc = x ? 0 : compile(g, o, param, &x, f);
@@ -154,9 +154,14 @@ int constrain_schema(struct generation *g, struct json_object *schema, const cha
                      struct fault *f)
 {
     struct glim_grammar_options o = GLIM_GRAMMAR_OPTIONS_INIT;
+    struct buf text;
+    buf_init(&text);
+    json_write(&text, schema);
     o.kind = GLIM_GRAMMAR_JSON_SCHEMA;
-    o.text = json_object_to_json_string_ext(schema, JSON_C_TO_STRING_PLAIN);
-    return constrain(g, &o, param, f);
+    o.text = text.data;
+    const int rc = text.failed ? memory_fault(f) : constrain(g, &o, param, f);
+    buf_deinit(&text);
+    return rc;
 }
 
 static bool is_strict(struct json_object *tool)
@@ -178,7 +183,7 @@ int constrain_tools(struct generation *g, const struct tool_calls *how, struct f
     if (!how->required && !how->only && !strict)
         return 0;
     o.kind = GLIM_GRAMMAR_TOOLS;
-    o.text = json_object_to_json_string_ext(how->tools, JSON_C_TO_STRING_PLAIN);
+    o.text = g->generate.tools;
     o.only = how->only;
     o.required = how->required || how->only;
     o.free_text = !o.required;

@@ -21,9 +21,9 @@ int constrain(struct generation *g, const struct glim_grammar_options *o, const 
 /* A JSON schema, an object or a boolean. */
 int constrain_schema(struct generation *g, struct json_object *schema, const char *param,
                      struct fault *f);
-/* Calls of tools [array as glim_template takes it]: forced where `required`, of one tool where
- * `only` is its name; otherwise only the arguments of strict tools are, and only if there is such a
- * tool. parallel: several calls. */
+/* Calls of tools [array as glim_template takes it; g->generate.tools is its text]: forced where
+ * `required`, of one tool where `only` is its name; otherwise only the arguments of strict tools
+ * are, and only if there is such a tool. parallel: several calls. */
 struct tool_calls {
     struct json_object *tools;
     const char *only;

@@ -289,6 +289,7 @@ static void on_free(void *ctx)
     }
     free(g->prompt);
     free(g->bias);
+    free(g->tools);
     constrain_release(g);
     if (g->free_own)
         g->free_own(g->own);

@@ -92,6 +92,7 @@ struct generation {
     bool stream, progress; /* progress: of the prompt, in the stream */
     struct glim_generate generate; /* sampling, stops, tools ...; on_event is not used */
     struct glim_logit_bias *bias;  /* owned */
+    char *tools;                   /* the text of generate.tools, owned */
     const char *stop[STOPS_MAX];
     bool seeded; /* a seed was given */
     bool logprobs, prompt_logprobs, no_answer;

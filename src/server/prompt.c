@@ -2,6 +2,7 @@
 #include "server/prompt.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -10,7 +11,32 @@
 #include "server/replay.h"
 #include "server/toolfield.h"
 
-bool prompt_set_effort(struct json_object *request, const char *effort)
+/* ---- what is asked of the template ---- */
+
+void ask_init(struct ask *a)
+{
+    a->o = json_object_new_object();
+    a->failed = !a->o;
+}
+
+void ask_deinit(struct ask *a)
+{
+    json_object_put(a->o);
+    *a = (struct ask){0};
+}
+
+void ask_set(struct ask *a, const char *key, struct json_object *value)
+{
+    if (!json_put(a->o, key, value))
+        a->failed = true;
+}
+
+void ask_set_bool(struct ask *a, const char *key, bool value)
+{
+    ask_set(a, key, json_object_new_boolean(value));
+}
+
+bool prompt_set_effort(struct ask *a, const char *effort)
 {
     static const struct {
         const char *word, *effort;
@@ -20,10 +46,9 @@ bool prompt_set_effort(struct json_object *request, const char *effort)
         if (strcmp(effort, known[i].word) != 0)
             continue;
         if (known[i].effort)
-            (void)json_object_object_add(request, "reasoning_effort",
-                                         json_object_new_string(known[i].effort));
+            ask_set(a, "reasoning_effort", json_object_new_string(known[i].effort));
         else
-            (void)json_object_object_add(request, "enable_thinking", json_object_new_boolean(0));
+            ask_set_bool(a, "enable_thinking", false);
         return true;
     }
     return false;
@@ -79,29 +104,34 @@ bool prompt_choice_word(struct json_object *choice, struct tool_calls *how)
     return !choice || how->required || json_is(choice, "auto");
 }
 
-int prompt_set_tools(struct generation *g, struct json_object *request, struct tool_calls *how,
-                     struct fault *f)
+/* They are printed once: for the parser of answers, and for a grammar. */
+static int print_tools(struct generation *g, struct json_object *tools, struct fault *f)
+{
+    struct buf text;
+    buf_init(&text);
+    json_write(&text, tools);
+    g->tools = buf_take(&text, NULL);
+    g->generate.tools = g->tools;
+    return g->tools ? 0 : memory_fault(f);
+}
+
+int prompt_set_tools(struct generation *g, struct ask *a, struct tool_calls *how, struct fault *f)
 {
     const bool any = how->tools && json_object_array_length(how->tools) > 0;
     int rc = 0;
     g->one_call = !how->parallel;
     if (any)
-        g->generate.tools = json_object_to_json_string_ext(how->tools, JSON_C_TO_STRING_PLAIN);
-    if (any)
-        rc = constrain_tools(g, how, f);
+        rc = print_tools(g, how->tools, f) == 0 ? constrain_tools(g, how, f) : -1;
     else if (how->required || how->only)
         rc = fault_set(f, FAULT_INVALID, "tool_choice",
                        "tool_choice: a call is to be made, but no tools are given");
-    if (rc != 0) {
-        if (any)
-            toolfield_name(json_object_object_get(g->body, "tools"), how->tools, f);
+    if (rc != 0 && any)
+        toolfield_name(json_object_object_get(g->body, "tools"), how->tools, f);
+    if (rc == 0 && how->tools)
+        ask_set(a, "tools", how->tools);
+    else
         json_object_put(how->tools);
-        return rc;
-    }
-    if (json_object_object_add(request, "tools", how->tools) == 0)
-        return 0;
-    json_object_put(how->tools);
-    return fault_set(f, FAULT_BUSY, NULL, "memory is out");
+    return rc;
 }
 
 /* ---- one form ---- */
@@ -119,45 +149,52 @@ static struct json_object *text_of(struct json_object *part)
     return text ? text : json_object_object_get(part, "refusal");
 }
 
-/* The string of a list that holds nothing but text, or NULL. */
-static struct json_object *join(struct json_object *list)
+/* Does the list hold nothing but text? Then `out` gets it. */
+static bool join(struct json_object *list, struct buf *out)
 {
-    struct buf b;
-    buf_init(&b);
-    bool ok = true;
-    for (size_t i = 0; ok && i < json_object_array_length(list); i++) {
+    for (size_t i = 0; i < json_object_array_length(list); i++) {
         struct json_object *const part = json_object_array_get_idx(list, i);
         struct json_object *const text = is_text_part(part) ? text_of(part) : NULL;
-        ok = json_object_is_type(text, json_type_string);
-        if (ok)
-            buf_add(&b, json_object_get_string(text), (size_t)json_object_get_string_len(text));
+        if (!json_object_is_type(text, json_type_string))
+            return false;
+        buf_add(out, json_object_get_string(text), (size_t)json_object_get_string_len(text));
     }
-    ok = ok && !b.failed && b.len <= INT32_MAX;
-    struct json_object *const joined = ok ? json_object_new_string_len(b.data, (int)b.len) : NULL;
-    buf_deinit(&b);
-    return joined;
+    return out->len <= INT32_MAX;
 }
 
-static void normalise(struct json_object *m)
+/* False: memory is out. */
+static bool join_content(struct json_object *m, struct json_object *list)
+{
+    struct buf text;
+    bool ok = true;
+    buf_init(&text);
+    if (join(list, &text))
+        ok = !text.failed
+             && json_put(m, "content", json_object_new_string_len(text.data, (int)text.len));
+    buf_deinit(&text);
+    return ok;
+}
+
+/* False: memory is out. */
+static bool normalise(struct json_object *m)
 {
     struct json_object *content = NULL, *reasoning = NULL;
+    bool ok = true;
     if (json_is(json_object_object_get(m, "role"), "developer"))
-        (void)json_object_object_add(m, "role", json_object_new_string("system"));
+        ok = json_put(m, "role", json_object_new_string("system"));
     if (json_is(json_object_object_get(m, "role"), "function"))
-        (void)json_object_object_add(m, "role", json_object_new_string("tool"));
-    if (json_object_object_get_ex(m, "content", &content) && !content)
-        (void)json_object_object_add(m, "content", json_object_new_string(""));
-    if (json_object_is_type(content, json_type_array)) {
-        struct json_object *const joined = join(content);
-        if (joined)
-            (void)json_object_object_add(m, "content", joined);
-    }
+        ok = json_put(m, "role", json_object_new_string("tool"));
+    if (ok && json_object_object_get_ex(m, "content", &content) && !content)
+        ok = json_put(m, "content", json_object_new_string(""));
+    if (ok && json_object_is_type(content, json_type_array))
+        ok = join_content(m, content);
     if (json_object_object_get_ex(m, "reasoning_content", &content) && !content)
         json_object_object_del(m, "reasoning_content");
-    if (!json_object_object_get(m, "reasoning_content")
+    if (ok && !json_object_object_get(m, "reasoning_content")
         && json_object_object_get_ex(m, "reasoning", &reasoning)
         && json_object_is_type(reasoning, json_type_string))
-        (void)json_object_object_add(m, "reasoning_content", json_object_get(reasoning));
+        ok = json_put(m, "reasoning_content", json_object_get(reasoning));
+    return ok;
 }
 
 static int check_role(struct json_object *m, size_t i, struct fault *f)
@@ -212,7 +249,8 @@ static int normalise_all(struct json_object *list, struct fault *f)
         if (!json_object_is_type(m, json_type_object))
             return fault_set(f, FAULT_INVALID, at, "%s: %s, expected an object", at,
                              json_type_text(m));
-        normalise(m);
+        if (!normalise(m))
+            return memory_fault(f);
         const struct fields of = {m, at, f};
         const char *id = NULL;
         if (check_role(m, i, f) != 0 || check_types(m, i, f) != 0
@@ -236,52 +274,56 @@ static int template_fault(struct fault *f, const struct glim_error *e)
 }
 
 /* glim_template of a request whose messages are brought into one form; text or ids may be NULL. */
-static int render(struct server *s, struct json_object *request, char **text, size_t *text_len,
-                  int32_t **id, size_t *n, struct fault *f)
+static int render(struct server *s, struct ask *a, char **text, size_t *text_len, int32_t **id,
+                  size_t *n, struct fault *f)
 {
     struct json_object *list = NULL;
-    const struct fields in = {request, "", f};
+    const struct fields in = {a->o, "", f};
     struct glim_error e = {0};
-    size_t len = 0;
+    struct buf json;
+    if (a->failed)
+        return memory_fault(f);
     if (field_array(&in, "messages", &list) != 0)
         return -1;
     if (!list)
         return field_fault(&in, "messages", "is missing, expected an array");
     if (normalise_all(list, f) != 0)
         return -1;
-    const char *const json =
-        json_object_to_json_string_length(request,
-                                          JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
-                                          &len);
-    if (!json)
-        return fault_set(f, FAULT_BUSY, NULL, "memory is out");
-    if (glim_template(s->tokenizer, json, len, text, text_len, id, n, &e) != 0)
-        return template_fault(f, &e);
-    return 0;
+    buf_init(&json);
+    json_write(&json, a->o);
+    int rc = json.failed ? memory_fault(f) : 0;
+    if (rc == 0
+        && glim_template(s->tokenizer, json.data, json.len, text, text_len, id, n, &e) != 0)
+        rc = template_fault(f, &e);
+    buf_deinit(&json);
+    return rc;
 }
 
-int prompt_of_messages(struct generation *g, struct json_object *request, struct fault *f)
+int prompt_of_messages(struct generation *g, struct ask *a, struct fault *f)
 {
     struct prompt p = {0};
-    if (render(g->server, request, NULL, NULL, &p.id, &p.n, f) != 0)
+    if (render(g->server, a, NULL, NULL, &p.id, &p.n, f) != 0)
         return -1;
-    struct json_object *const clear = json_object_object_get(request, "clear_thinking");
+    struct json_object *const clear = json_object_object_get(a->o, "clear_thinking");
     const bool keep =
         json_object_is_type(clear, json_type_boolean) && !json_object_get_boolean(clear);
     g->messages = true;
-    replay_splice(g->server->replay, exchange_owner(g->x),
-                  json_object_object_get(request, "messages"), keep, &p);
-    return generation_add_prompt(g, p, f);
+    if (replay_splice(g->server->replay, exchange_owner(g->x),
+                      json_object_object_get(a->o, "messages"), keep, &p))
+        return generation_add_prompt(g, p, f);
+    free(p.id);
+    return memory_fault(f);
 }
 
 int prompt_text(struct server *s, struct json_object *request, char **text, size_t *len,
                 struct fault *f)
 {
     const struct fields in = {request, "", f};
+    struct ask a = {request, false}; /* borrowed */
     struct json_object *tools = NULL;
     if (field_array(&in, "tools", &tools) != 0 || (tools && prompt_check_tools(&in, tools) != 0))
         return -1;
     if (!json_object_object_get_ex(request, "add_generation_prompt", NULL))
-        (void)json_object_object_add(request, "add_generation_prompt", json_object_new_boolean(1));
-    return render(s, request, text, len, NULL, NULL, f);
+        ask_set_bool(&a, "add_generation_prompt", true);
+    return render(s, &a, text, len, NULL, NULL, f);
 }

@@ -294,6 +294,7 @@ static bool reasoning_fits(struct splice *s, const struct kept *k, struct json_o
     hash_prefix(s->r, s->owner, &h);
     const struct key key = key_after(&h, &form);
     const bool fits = strcmp(form.data, "\"\"") == 0 || key_equal(&key, &k->reasoning);
+    s->failed |= form.failed;
     buf_deinit(&form);
     return fits;
 }
@@ -348,6 +349,7 @@ static void put_message(struct splice *s, struct json_object *m, size_t index, s
     put_rendered(s, at, at + 2);
     (void)pthread_mutex_lock(&r->lock);
     r->wanted++;
+    s->failed |= form.failed;
     const bool found = !form.failed && put_kept(s, m, open, at + 2, close, &form);
     r->found += found;
     (void)pthread_mutex_unlock(&r->lock);
@@ -384,7 +386,7 @@ static size_t find_last_user(struct json_object *messages)
     return SIZE_MAX;
 }
 
-void replay_splice(struct replay *r, const char *owner, struct json_object *messages,
+bool replay_splice(struct replay *r, const char *owner, struct json_object *messages,
                    bool keep_thinking, struct prompt *p)
 {
     struct splice s = {.r = r,
@@ -405,4 +407,5 @@ void replay_splice(struct replay *r, const char *owner, struct json_object *mess
         free(s.id);
         free(s.sampled);
     }
+    return !s.failed;
 }

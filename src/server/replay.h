@@ -30,9 +30,9 @@ void replay_keep(struct replay *r, const char *owner, const struct prompt *p,
                  const struct answer *a, const int32_t *token, size_t n);
 
 /* messages: as the template was given them; keep_thinking: clear_thinking is given and false. p:
- * the rendered prompt, which is replaced if any answer is found. Running out of memory leaves it.
- */
-void replay_splice(struct replay *r, const char *owner, struct json_object *messages,
+ * the rendered prompt, which is replaced if any answer is found. False: memory is out, and p is as
+ * it was. */
+bool replay_splice(struct replay *r, const char *owner, struct json_object *messages,
                    bool keep_thinking, struct prompt *p);
 
 /* Answers that were found, and looked for, since the start. */

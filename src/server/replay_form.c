@@ -69,7 +69,7 @@ static void put_value(struct json_object *v, struct buf *out)
         }
         buf_addc(out, ']');
         break;
-    default: buf_adds(out, json_object_to_json_string(v)); break;
+    default: json_write(out, v); break;
     }
 }
 
@@ -92,10 +92,12 @@ static void put_call(const char *name, const char *arguments, size_t n, struct b
     struct json_object *o = NULL;
     struct err e;
     emit_key(out, false, name);
-    if (n > 0 && json_read(arguments, n, "arguments", &o, &e) == 0)
-        put_value(o, out);
-    else if (n == 0)
+    const int rc = n > 0 ? json_read(arguments, n, "arguments", &o, &e) : GLIM_OK;
+    out->failed = out->failed || rc == GLIM_ENOMEM;
+    if (n == 0)
         buf_adds(out, "{}");
+    else if (rc == GLIM_OK)
+        put_value(o, out);
     else
         emit_text(out, arguments, n);
     json_object_put(o);

@@ -10,9 +10,10 @@
 
 #include "server/fields.h"
 #include "server/generation.h"
+#include "server/prompt.h"
 
 struct responses {
-    struct json_object *request; /* what the template was given */
+    struct ask ask;              /* what the template was given */
     struct json_object *known;   /* from responses_tools */
     const char *model, *previous; /* as the request named them; borrowed from its body */
     struct buf only;             /* the one tool that is to be called */

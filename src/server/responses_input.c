@@ -130,9 +130,10 @@ static int read_arguments(const struct fields *b, struct json_object *text,
     *out = NULL;
     if (json_object_get_string_len(text) == 0)
         return 0;
-    if (json_read(json_object_get_string(text), (size_t)json_object_get_string_len(text),
-                  "JSON", out, &e) != 0)
-        return field_fault(b, "arguments", "%s", e.text);
+    const int rc = json_read(json_object_get_string(text),
+                             (size_t)json_object_get_string_len(text), "JSON", out, &e);
+    if (rc != 0)
+        return rc == GLIM_ENOMEM ? memory_fault(b->f) : field_fault(b, "arguments", "%s", e.text);
     if (json_object_is_type(*out, json_type_object))
         return 0;
     json_object_put(*out);
@@ -159,7 +160,7 @@ static int read_custom_call(struct turns *t, const struct fields *b)
         || block_field(b, "input", json_type_string, true, &input) != 0)
         return -1;
     struct json_object *const arguments = json_object_new_object();
-    if (arguments && json_object_object_add(arguments, "input", json_object_get(input)) == 0)
+    if (json_put(arguments, "input", json_object_get(input)))
         add_call(t, b->o, arguments);
     else
         t->failed = true;

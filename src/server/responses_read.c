@@ -5,7 +5,6 @@
 #include "base/util.h"
 #include "server/fieldlist.h"
 #include "server/openai.h"
-#include "server/prompt.h"
 #include "server/responses.h"
 #include "server/responses_store.h"
 #include "server/toollist.h"
@@ -19,7 +18,7 @@ static int unsupported(const struct fields *s, const char *key, const char *what
 
 /* ---- what it says about the answer ---- */
 
-static int read_reasoning(const struct fields *s, struct json_object *request)
+static int read_reasoning(const struct fields *s, struct ask *ask)
 {
     struct json_object *o = NULL;
     const char *effort = NULL;
@@ -30,7 +29,7 @@ static int read_reasoning(const struct fields *s, struct json_object *request)
     const struct fields of = {o, "reasoning", s->f};
     if (field_text(&of, "effort", &effort) != 0)
         return -1;
-    if (!effort || prompt_set_effort(request, effort))
+    if (!effort || prompt_set_effort(ask, effort))
         return 0;
     return field_fault(&of, "effort", "\"%.40s\", expected none, minimal, low, medium, high, xhigh "
                        "or max", effort);
@@ -181,7 +180,7 @@ static int read_tools(struct generation *g, const struct fields *s, struct respo
         json_object_put(how.tools);
         return -1;
     }
-    return prompt_set_tools(g, r->request, &how, s->f);
+    return prompt_set_tools(g, &r->ask, &how, s->f);
 }
 
 /* ---- the conversation ---- */
@@ -197,8 +196,10 @@ static int read_past(struct generation *g, const struct fields *s, struct respon
     const char *const id = r->previous, *const owner = exchange_owner(g->x);
     const bool ours = strncmp(id, prefix, n) == 0;
     r->previous = ours ? id + n : id;
-    if (ours && responses_store_items(g->server->responses, owner, r->previous, past))
-        return 0;
+    const int rc =
+        ours ? responses_store_items(g->server->responses, owner, r->previous, past) : GLIM_EINVAL;
+    if (rc != GLIM_EINVAL)
+        return rc == GLIM_OK ? 0 : memory_fault(s->f);
     (void)fault_set(s->f, FAULT_INVALID, "previous_response_id",
                     "Previous response with id '%.80s' not found.", id);
     s->f->code = "previous_response_not_found";
@@ -218,17 +219,16 @@ static int read_messages(struct generation *g, const struct fields *s, struct re
     json_object_put(past);
     if (rc != 0)
         return rc;
-    const int failed =
-        json_object_object_add(r->request, "messages", messages)
-        | json_object_object_add(r->request, "clear_thinking", json_object_new_boolean(0))
-        | json_object_object_add(r->request, "add_generation_prompt", json_object_new_boolean(1));
-    return failed ? memory_fault(s->f) : prompt_of_messages(g, r->request, s->f);
+    ask_set(&r->ask, "messages", messages);
+    ask_set_bool(&r->ask, "clear_thinking", false);
+    ask_set_bool(&r->ask, "add_generation_prompt", true);
+    return prompt_of_messages(g, &r->ask, s->f);
 }
 
 static void free_own(void *own)
 {
     struct responses *const r = own;
-    json_object_put(r->request);
+    ask_deinit(&r->ask);
     json_object_put(r->known);
     buf_deinit(&r->only);
     free(r);
@@ -243,10 +243,8 @@ int responses_read(struct generation *g, struct fault *f)
     buf_init(&r->only);
     g->own = r;
     g->free_own = free_own;
-    r->request = json_object_new_object();
-    if (!r->request)
-        return memory_fault(f);
-    if (read_settings(g, &s, r) != 0 || read_reasoning(&s, r->request) != 0
+    ask_init(&r->ask);
+    if (read_settings(g, &s, r) != 0 || read_reasoning(&s, &r->ask) != 0
         || read_tools(g, &s, r) != 0)
         return -1;
     return read_messages(g, &s, r);

@@ -136,31 +136,31 @@ static size_t find_chain(struct responses_store *s, struct record *r, struct rec
     return 0;
 }
 
-static bool append_items(const struct record *r, struct json_object *all)
+static int append_items(const struct record *r, struct json_object *all)
 {
     struct json_object *own = NULL;
     bool ok = json_read(r->items.data, r->items.len, "items", &own, NULL) == 0;
     for (size_t i = 0; ok && i < json_object_array_length(own); i++)
-        ok = json_object_array_add(all, json_object_get(json_object_array_get_idx(own, i))) == 0;
+        ok = json_append(all, json_object_get(json_object_array_get_idx(own, i)));
     json_object_put(own);
-    return ok;
+    return ok ? GLIM_OK : GLIM_ENOMEM; /* it is JSON of our own */
 }
 
 /* Oldest first, each to the front: so the beginning of a conversation is dropped before its end,
  * and none of it before what was not used since. */
-static bool collect(struct responses_store *s, struct record *r, struct json_object *all)
+static int collect(struct responses_store *s, struct record *r, struct json_object *all)
 {
     struct record **const chain = mem_zalloc(CHAIN_MAX, sizeof *chain);
-    size_t n = chain ? find_chain(s, r, chain) : 0;
-    bool ok = n > 0;
+    size_t n = chain && all ? find_chain(s, r, chain) : 0;
+    int rc = !chain || !all ? GLIM_ENOMEM : n == 0 ? GLIM_EINVAL : GLIM_OK;
     for (; n > 0; n--) {
         struct record *const x = chain[n - 1];
         unlink_record(s, x);
         link_first(s, x);
-        ok = ok && append_items(x, all);
+        rc = rc == GLIM_OK ? append_items(x, all) : rc;
     }
     free(chain);
-    return ok;
+    return rc;
 }
 
 /* ---- calls from outside ---- */
@@ -198,19 +198,19 @@ void responses_store_put(struct responses_store *s, const char *owner, const cha
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-bool responses_store_items(struct responses_store *s, const char *owner, const char *id,
-                           struct json_object **items)
+int responses_store_items(struct responses_store *s, const char *owner, const char *id,
+                          struct json_object **items)
 {
     *items = json_object_new_array();
     (void)pthread_mutex_lock(&s->lock);
     struct record *const r = find(s, owner, id);
-    const bool ok = *items && r && collect(s, r, *items);
+    const int rc = r ? collect(s, r, *items) : GLIM_EINVAL;
     (void)pthread_mutex_unlock(&s->lock);
-    if (ok)
-        return true;
+    if (rc == GLIM_OK)
+        return rc;
     json_object_put(*items);
     *items = NULL;
-    return false;
+    return rc;
 }
 
 /* ---- items by their ids ---- */

@@ -29,16 +29,16 @@ void responses_store_put(struct responses_store *s, const char *owner, const cha
                          const struct buf *output, const struct buf *whole);
 
 /* *items: all items up to and with this response's output, oldest first; the caller puts the array.
- * False if it, or one before it, is not kept (any more). */
-bool responses_store_items(struct responses_store *s, const char *owner, const char *id,
-                           struct json_object **items);
+ * GLIM_EINVAL: it, or one before it, is not kept (any more); or GLIM_ENOMEM. */
+int responses_store_items(struct responses_store *s, const char *owner, const char *id,
+                          struct json_object **items);
 /* Puts the items that `input`, an array, refers to by id in the place of their item_reference; the
  * most recently used response that has one counts. Those that are not kept stay, as do all beyond
  * REFERENCES_MAX. */
 enum { REFERENCES_MAX = 512 };
 void responses_store_resolve(struct responses_store *s, const char *owner,
                              struct json_object *input);
-/* Appends the response's JSON text. */
+/* Appends the response's JSON text; false if it is not kept. */
 bool responses_store_get(struct responses_store *s, const char *owner, const char *id,
                          struct buf *out);
 bool responses_store_delete(struct responses_store *s, const char *owner, const char *id);

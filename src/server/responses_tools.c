@@ -27,27 +27,19 @@ void responses_tool_name(const char *space, const char *name, struct buf *out)
     buf_adds(out, name);
 }
 
-static bool put(struct json_object *o, const char *key, struct json_object *value)
-{
-    if (value && json_object_object_add(o, key, value) == 0)
-        return true;
-    json_object_put(value);
-    return false;
-}
-
 /* Remembers what a name stands for. */
 static int know(struct listing *l, const char *full, const char *name, bool custom, struct fault *f)
 {
     if (!l->known)
         l->known = json_object_new_object();
     struct json_object *const what = json_object_new_object();
-    bool ok = l->known && what && put(what, "name", json_object_new_string(name))
-           && put(what, "custom", json_object_new_boolean(custom));
+    bool ok = l->known && what && json_put(what, "name", json_object_new_string(name))
+           && json_put(what, "custom", json_object_new_boolean(custom));
     if (ok && *l->space)
-        ok = put(what, "namespace", json_object_new_string(l->space));
+        ok = json_put(what, "namespace", json_object_new_string(l->space));
     if (!ok)
         json_object_put(what);
-    ok = ok && put(l->known, full, what);
+    ok = ok && json_put(l->known, full, what);
     return ok ? 0 : memory_fault(f);
 }
 
@@ -194,18 +186,20 @@ static size_t spaces_with(struct json_object *known, const char *name)
 static int know_short_names(struct listing *l, struct fault *f)
 {
     struct json_object *const known = l->known, *const more = json_object_new_object();
-    bool ok = more != NULL;
+    bool ok = true;
+    if (!more)
+        return memory_fault(f);
     json_object_object_foreach(known, full, what)
     {
         const char *const name = block_word(what, "name");
         (void)full;
         if (ok && *block_word(what, "namespace") && !is_tool(l->tools, name)
             && spaces_with(known, name) == 1)
-            ok = put(more, name, json_object_get(what));
+            ok = json_put(more, name, json_object_get(what));
     }
     json_object_object_foreach(more, name, tool)
     {
-        ok = ok && put(known, name, json_object_get(tool));
+        ok = ok && json_put(known, name, json_object_get(tool));
     }
     json_object_put(more);
     return ok ? 0 : memory_fault(f);

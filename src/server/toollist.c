@@ -8,20 +8,7 @@
 /* o[key] = value with a reference of its own; an absent one is no failure. */
 static bool keep(struct json_object *o, const char *key, struct json_object *value)
 {
-    if (!value)
-        return true;
-    if (json_object_object_add(o, key, json_object_get(value)) == 0)
-        return true;
-    json_object_put(value);
-    return false;
-}
-
-static bool put(struct json_object *o, const char *key, struct json_object *value)
-{
-    if (value && json_object_object_add(o, key, value) == 0)
-        return true;
-    json_object_put(value);
-    return false;
+    return !value || json_put(o, key, json_object_get(value));
 }
 
 static struct json_object *tool_new(const char *name, struct json_object *description,
@@ -29,16 +16,16 @@ static struct json_object *tool_new(const char *name, struct json_object *descri
                                     struct json_object *from)
 {
     struct json_object *const tool = json_object_new_object(), *const f = json_object_new_object();
-    bool ok = tool && f && put(f, "name", json_object_new_string(name))
+    bool ok = tool && f && json_put(f, "name", json_object_new_string(name))
            && keep(f, "description", description) && keep(f, "parameters", schema)
-           && (strict ? put(f, "strict", json_object_new_boolean(1))
+           && (strict ? json_put(f, "strict", json_object_new_boolean(1))
                       : keep(f, "strict", block_get(from, "strict")))
            && keep(f, "defer_loading", block_get(from, "defer_loading"))
-           && put(tool, "type", json_object_new_string("function"));
+           && json_put(tool, "type", json_object_new_string("function"));
     if (!ok)
         json_object_put(f);
     else
-        ok = put(tool, "function", f);
+        ok = json_put(tool, "function", f);
     if (ok)
         return tool;
     json_object_put(tool);
@@ -59,8 +46,5 @@ int toollist_add(struct json_object **list, const char *name, struct json_object
         return fault_set(from->f, FAULT_INVALID, "tools", "tools: more than %d", TOOLS_MAX);
     struct json_object *const tool =
         *list ? tool_new(name, description, schema, strict, from->o) : NULL;
-    if (tool && json_object_array_add(*list, tool) == 0)
-        return 0;
-    json_object_put(tool);
-    return memory_fault(from->f);
+    return json_append(*list, tool) ? 0 : memory_fault(from->f);
 }

@@ -21,20 +21,16 @@ void turns_deinit(struct turns *t)
 /* o[key] = value, which o owns then. False, and value is gone, if that fails. */
 static bool put(struct turns *t, struct json_object *o, const char *key, struct json_object *value)
 {
-    if (!t->failed && value && json_object_object_add(o, key, value) == 0)
-        return true;
-    json_object_put(value);
-    t->failed = true;
-    return false;
+    if (!json_put(t->failed ? NULL : o, key, value))
+        t->failed = true;
+    return !t->failed;
 }
 
 static bool append(struct turns *t, struct json_object *array, struct json_object *value)
 {
-    if (!t->failed && value && json_object_array_add(array, value) == 0)
-        return true;
-    json_object_put(value);
-    t->failed = true;
-    return false;
+    if (!json_append(t->failed ? NULL : array, value))
+        t->failed = true;
+    return !t->failed;
 }
 
 static struct json_object *string_of(const char *text, size_t len)
@@ -88,11 +84,12 @@ static struct json_object *array_of(struct turns *t, const char *key)
     return put(t, t->last, key, list) ? list : NULL;
 }
 
+/* key "": a part of a type alone. */
 static void add_part(struct turns *t, const char *type, const char *key, struct json_object *value)
 {
     struct json_object *const content = array_of(t, "content"), *const part =
                                                                     json_object_new_object();
-    if (part && put(t, part, "type", json_object_new_string(type)) && value)
+    if (part && put(t, part, "type", json_object_new_string(type)) && *key)
         put(t, part, key, value);
     else
         json_object_put(value);

@@ -11,11 +11,8 @@
 #ifndef GLIM_SERVER_TURNS_H
 #define GLIM_SERVER_TURNS_H
 
-#include <json-c/json.h>
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "base/buf.h"
+#include "base/json.h"
 
 struct turns {
     struct json_object *list; /* owned */
