@@ -283,5 +283,6 @@ const struct dialect dialect_anthropic = {
     .whole = anthropic_whole,
     .count = anthropic_count,
     .error = anthropic_error,
+    .spare = SPARE_ANTHROPIC,
     .id_header = "request-id",
 };

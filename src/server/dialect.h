@@ -16,6 +16,11 @@
 #include "base/buf.h"
 #include "server/fault.h"
 #include "server/generation.h"
+#include "server/http.h"
+
+/* Errors that are prepared for when there is no memory to write one. */
+enum spare { SPARE_OPENAI, SPARE_ANTHROPIC, SPARES };
+_Static_assert((int)SPARES == (int)HTTP_SPARES, "the HTTP side keeps one of each");
 
 struct dialect {
     const char *name;
@@ -40,6 +45,7 @@ struct dialect {
     void (*count)(const struct generation *g, struct buf *out);
     /* The body of an error reply, and its status. request_id: for APIs that repeat it. */
     int (*error)(const struct fault *f, const char *request_id, struct buf *out);
+    enum spare spare; /* whose words its errors have */
     /* The header that carries the request's id. */
     const char *id_header;
 };

@@ -123,6 +123,10 @@ const void *exchange_route(const struct exchange *x)
 {
     return x->route;
 }
+void exchange_set_spare(struct exchange *x, unsigned which)
+{
+    x->spare = which;
+}
 const char *exchange_owner(const struct exchange *x)
 {
     return x->owner;
@@ -204,10 +208,12 @@ static void wake(struct exchange *x)
 void exchange_set_header(struct exchange *x, const char *name, const char *value)
 {
     (void)pthread_mutex_lock(&x->lock);
-    char *const copy = x->status == 0 && x->headers < COUNT_OF(x->header) ? strdup(value) : NULL;
-    if (copy) {
+    if (x->status == 0 && x->headers < COUNT_OF(x->header)) {
+        char *const copy = strdup(value);
+        x->poor = x->poor || !copy;
         x->header[x->headers].name = name;
-        x->header[x->headers++].value = copy;
+        x->header[x->headers].value = copy;
+        x->headers += copy != NULL;
     }
     (void)pthread_mutex_unlock(&x->lock);
 }
@@ -219,6 +225,7 @@ void exchange_reply(struct exchange *x, int status, const char *type, struct buf
         x->status = status;
         x->type = type;
         x->ended = true;
+        x->poor = x->poor || (body && body->failed);
         if (body) {
             const struct buf empty = x->out;
             x->out = *body;
@@ -380,12 +387,18 @@ static bool add_headers(const struct exchange *x, struct MHD_Response *r)
 /* With the lock held. */
 static enum MHD_Result send_answer(struct exchange *x, struct MHD_Connection *c)
 {
-    struct MHD_Response *const r = x->cut || x->out.failed ? NULL : make_response(x);
-    if (!r)
+    enum MHD_Result rc;
+    if (x->cut)
         return MHD_NO;
-    const enum MHD_Result rc =
-        add_headers(x, r) ? MHD_queue_response(c, (unsigned)x->status, r) : MHD_NO;
-    MHD_destroy_response(r);
+    struct MHD_Response *const r = x->poor ? NULL : make_response(x);
+    if (r && add_headers(x, r)) {
+        rc = MHD_queue_response(c, (unsigned)x->status, r);
+    } else {
+        x->ended = true; /* also where more was to be written */
+        rc = http_send_spare(x->http, x->spare, c);
+    }
+    if (r)
+        MHD_destroy_response(r);
     (void)MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, x->http->limits.stall_s);
     return rc;
 }

@@ -58,6 +58,8 @@ void exchange_each_header(const struct exchange *x, exchange_header_fn *fn, void
 /* The connection ends with this answer, and what follows the headers is not read. For accept()
  * alone. */
 void exchange_make_last(struct exchange *x);
+/* Which of http_options' spare answers it is. For accept() alone. */
+void exchange_set_spare(struct exchange *x, unsigned which);
 bool exchange_chunked_or_long(const struct exchange *x, uint64_t bytes);
 
 /* For whoever routes: kept, not looked at. */
@@ -74,10 +76,11 @@ bool exchange_hook(struct exchange *x, const struct exchange_hooks *hooks, void 
 void exchange_hold(struct exchange *x);
 void exchange_release(struct exchange *x);
 
-/* Before the answer begins; name: static. */
+/* Before the answer begins; name: static. Without memory for it the answer is the spare one. */
 void exchange_set_header(struct exchange *x, const char *name, const char *value);
 
-/* The whole answer; `body` is emptied. type NULL: no body. Later calls do nothing. */
+/* The whole answer; `body` is emptied. type NULL: no body. Later calls do nothing. A body that has
+ * failed, like headers and whatever else finds no memory, makes it the spare one. */
 void exchange_reply(struct exchange *x, int status, const char *type, struct buf *body);
 void exchange_begin(struct exchange *x, int status, const char *type);
 bool exchange_begun(struct exchange *x);

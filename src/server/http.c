@@ -128,7 +128,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
         return *n > 0 ? take_body(x, data, n) : complete(x, c);
     x = open_exchange(h, c, url, method);
     *own = x;
-    return x ? begin(x, c) : MHD_NO;
+    return x ? begin(x, c) : http_send_spare(h, 0, c);
 }
 
 /* ---- a connection ---- */
@@ -239,6 +239,26 @@ static void on_connection(void *ctx, struct MHD_Connection *c, void **own,
 
 /* ---- the daemon ---- */
 
+enum MHD_Result http_send_spare(struct http *h, unsigned which, struct MHD_Connection *c)
+{
+    return MHD_queue_response(c, (unsigned)h->spare_status[which], h->spare[which]);
+}
+
+static int make_spares(struct http *h, const struct http_options *o, struct err *e)
+{
+    for (size_t i = 0; i < HTTP_SPARES; i++) {
+        const char *const body = o->spare[i].body;
+        struct MHD_Response *const r = MHD_create_response_from_buffer(
+            strlen(body), (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
+        h->spare[i] = r;
+        h->spare_status[i] = o->spare[i].status;
+        if (!r || MHD_add_response_header(r, "Content-Type", "application/json") != MHD_YES
+            || MHD_add_response_header(r, "Retry-After", "1") != MHD_YES)
+            return err_nomem(e, "server", strlen(body));
+    }
+    return GLIM_OK;
+}
+
 static int start_daemon(struct http *h, const struct http_options *o, struct err *e)
 {
     const bool tls = o->cert != NULL;
@@ -285,7 +305,8 @@ int http_start(struct http **out, const struct http_options *o, struct err *e)
     h->handler = o->handler;
     h->epoll_fd = h->stop_fd = -1;
     (void)pthread_mutex_init(&h->lock, NULL);
-    if (workers_start(&h->workers, o->workers, &h->handler, e) != 0 || watch_start(h, e) != 0
+    if (make_spares(h, o, e) != 0
+        || workers_start(&h->workers, o->workers, &h->handler, e) != 0 || watch_start(h, e) != 0
         || start_daemon(h, o, e) != 0) {
         (void)close(o->listen_fd);
         http_stop(h);
@@ -318,6 +339,11 @@ void http_stop(struct http *h)
     workers_stop(h->workers);
     h->daemon = NULL;
     h->workers = NULL;
+    for (size_t i = 0; i < HTTP_SPARES; i++) {
+        if (h->spare[i])
+            MHD_destroy_response(h->spare[i]);
+        h->spare[i] = NULL;
+    }
 }
 
 void http_free(struct http *h)

@@ -41,12 +41,20 @@ struct http_handler {
     void *ctx;
 };
 
+enum { HTTP_SPARES = 2 };
+
 struct http_options {
     int listen_fd;          /* bound and listening; owned by the daemon from then on */
     const char *cert, *key; /* PEM texts for TLS; NULL: none */
     struct http_limits limits;
     struct http_handler handler;
     int workers;
+    /* JSON that is sent where there is no memory for an answer; copied. The first one also where
+     * there is none to look at the request. */
+    struct {
+        int status;
+        const char *body;
+    } spare[HTTP_SPARES];
 };
 
 int http_start(struct http **out, const struct http_options *o, struct err *e);

@@ -25,6 +25,7 @@ struct exchange {
     char id[EXCHANGE_ID_LEN + 1], owner[64];
     const char *key; /* it came with; borrowed */
     const void *route;
+    unsigned spare;
     uint64_t start_ns;
     struct exchange *next; /* of the workers' queue */
     atomic_uint refs;
@@ -40,6 +41,7 @@ struct exchange {
     size_t headers;
     int status; /* 0: not begun */
     const char *type;
+    bool poor; /* memory ran out while the answer was made: the spare one is sent */
     bool suspended, streamed, ended, cut, told;
     struct buf out; /* of a reply all, of a stream what was not taken yet: from out_at on */
     size_t out_at;
@@ -76,7 +78,12 @@ struct http {
     pthread_t watcher;
     bool watching;
     struct workers *workers;
+    struct MHD_Response *spare[HTTP_SPARES];
+    int spare_status[HTTP_SPARES];
 };
+
+/* http.c: needs no memory */
+enum MHD_Result http_send_spare(struct http *h, unsigned which, struct MHD_Connection *c);
 
 /* exchange.c */
 struct exchange *exchange_new(struct http *h, struct link *l, struct MHD_Connection *c,

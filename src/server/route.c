@@ -162,6 +162,7 @@ bool route_accept(void *ctx, struct exchange *x)
     const struct dialect *const d = errors_of(r);
     struct fault f = {0};
     exchange_set_route(x, r);
+    exchange_set_spare(x, d ? d->spare : SPARE_OPENAI);
     exchange_set_header(x, d ? d->id_header : "x-request-id", exchange_id(x));
     if (headers_check(x, &f) != 0) {
         exchange_make_last(x);

@@ -36,6 +36,31 @@ bool server_knows_model(const struct server *s, const char *name)
 
 /* ---- start ---- */
 
+/* Takes over fd. */
+static int start_http(struct server *s, int fd, struct err *e)
+{
+    static const struct dialect *const words[SPARES] = {
+        [SPARE_OPENAI] = &dialect_chat, [SPARE_ANTHROPIC] = &dialect_anthropic};
+    struct http_options h = {.listen_fd = fd,
+                             .cert = s->o.cert,
+                             .key = s->o.key,
+                             .limits = s->o.limits,
+                             .handler = {route_accept, route_serve, route_refuse, s},
+                             .workers = WORKERS};
+    struct buf body[SPARES];
+    struct fault f = {0};
+    (void)memory_fault(&f);
+    for (size_t i = 0; i < SPARES; i++) {
+        buf_init(&body[i]);
+        h.spare[i].status = words[i]->error(&f, NULL, &body[i]);
+        h.spare[i].body = body[i].data;
+    }
+    const int rc = http_start(&s->http, &h, e);
+    for (size_t i = 0; i < SPARES; i++)
+        buf_deinit(&body[i]);
+    return rc;
+}
+
 int server_start(struct server **out, const struct server_options *o, struct err *e)
 {
     struct server *const s = mem_zalloc(1, sizeof *s);
@@ -50,13 +75,7 @@ int server_start(struct server **out, const struct server_options *o, struct err
         http_close_listener(fd);
         rc = e->code;
     } else if (rc == 0) {
-        struct http_options h = {.listen_fd = fd,
-                                 .cert = o->cert,
-                                 .key = o->key,
-                                 .limits = o->limits,
-                                 .workers = WORKERS};
-        h.handler = (struct http_handler){route_accept, route_serve, route_refuse, s};
-        rc = http_start(&s->http, &h, e);
+        rc = start_http(s, fd, e);
     }
     if (rc != 0)
         free(s);
