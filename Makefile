@@ -232,6 +232,12 @@ $(TILEBIN): $(O)/tiles/tests/%: $(O)/tests/%.o $(TESTUTIL:%.c=$(O)/%.o) $(TILEOB
 $(O)/tests/fault/%: $(O)/tests/fault/%.o $(TESTUTIL:%.c=$(O)/%.o) $(O)/libglim.a
 	$(CC) $(LDSAN) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap $^ -lcmocka $(LIBS) $(LDFLAGS) -o $@
 
+# Loaded before the libraries of a running program.
+STARVE := $(O)/tests/fault/starve.so
+$(STARVE): tests/fault/starve.c
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) $(WARN) -O2 -g -fPIC -shared $< -ldl -lgcc_s -o $@
+
 $(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(O)/libglim.a
 	$(CC) $(LDSAN) $(OBJECTS_FIRST) $(LIBS) $(LDFLAGS) -o $@
 
@@ -244,7 +250,7 @@ $(O)/tests/%.o: CPPFLAGS += $(CPPFLAGS_TESTS)
 # What tests/structured/run and bench/grammar run.
 DRIVER := $(O)/tests/structured/drive
 
-tests: $(TESTBIN) $(TILEBIN) $(FAULTBIN) $(REPLAYBIN) $(DRIVER)
+tests: $(TESTBIN) $(TILEBIN) $(FAULTBIN) $(REPLAYBIN) $(DRIVER) $(STARVE)
 fuzzers: $(FUZZBIN)
 
 -include $(wildcard $(O)/bench/*.d) $(TILEOBJ:%.o=%.d) $(DRIVER).d $(patsubst %.c,$(O)/%.d,$(LIBSRC) $(CLISRC) $(TESTSRC) $(FAULTSRC) $(FUZZSRC) $(TESTUTIL))
