@@ -55,8 +55,11 @@ int respond_body(struct exchange *x, struct json_object **out, struct fault *f)
     struct err e = {0};
     const char *const text = exchange_body(x, &len);
     *out = NULL;
-    if (json_read(text, len, "body", out, &e) != 0) {
-        (void)fault_set(f, e.code == GLIM_ENOMEM ? FAULT_BUSY : FAULT_INVALID, NULL, "%s", e.text);
+    const int rc = json_read(text, len, "body", out, &e);
+    if (rc == GLIM_ENOMEM)
+        return memory_fault(f);
+    if (rc != 0) {
+        (void)fault_set(f, FAULT_INVALID, NULL, "%s", e.text);
         f->code = "invalid_json";
         return -1;
     }
