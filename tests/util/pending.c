@@ -37,7 +37,8 @@ void pending_done(void *ctx, const struct glim_result *r)
     p->cached_tok = r->cached_tok;
     p->tokens = r->tokens;
     p->token = malloc((r->tokens + 1) * sizeof *p->token);
-    memcpy(p->token, r->token, r->tokens * sizeof *p->token);
+    if (r->tokens > 0)
+        memcpy(p->token, r->token, r->tokens * sizeof *p->token);
     waiting_end(&p->w);
 }
 
