@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -75,13 +76,19 @@ bool out_is_terminal(void) { return out.out_tty; }
 bool err_is_terminal(void) { return out.err_tty; }
 bool out_has_colour(void) { return out.colour; }
 
+/* Lines and progress on stderr: a server's threads say something too. */
+static pthread_mutex_t saying = PTHREAD_MUTEX_INITIALIZER;
+static void clear_progress(void);
+
 static void say(const char *fmt, va_list ap)
 {
     char text[1400];
     err_format(text, sizeof text, fmt, ap);
-    progress_end();
+    (void)pthread_mutex_lock(&saying);
+    clear_progress();
     out_flush();
     fprintf(stderr, "glim: %s\n", text);
+    (void)pthread_mutex_unlock(&saying);
 }
 
 int fail(const char *fmt, ...)
@@ -341,10 +348,8 @@ static bool progress_due(void)
     return true;
 }
 
-void progress_show(const char *what, uint64_t done, uint64_t total)
+static void show(const char *what, uint64_t done, uint64_t total)
 {
-    if (!progress_due())
-        return;
     char a[HUMAN_LEN], b[HUMAN_LEN];
     if (total)
         fprintf(stderr, "\r\033[K%s %s / %s (%d%%)", what, human_count(a, done),
@@ -354,22 +359,39 @@ void progress_show(const char *what, uint64_t done, uint64_t total)
     fflush(stderr);
 }
 
-void progress_note(const char *fmt, ...)
+void progress_show(const char *what, uint64_t done, uint64_t total)
 {
-    if (!progress_due())
-        return;
-    va_list ap;
-    va_start(ap, fmt);
-    fputs("\r\033[K", stderr);
-    vfprintf(stderr, fmt, ap);
-    va_end(ap);
-    fflush(stderr);
+    (void)pthread_mutex_lock(&saying);
+    if (progress_due())
+        show(what, done, total);
+    (void)pthread_mutex_unlock(&saying);
 }
 
-void progress_end(void)
+void progress_note(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)pthread_mutex_lock(&saying);
+    if (progress_due()) {
+        fputs("\r\033[K", stderr);
+        vfprintf(stderr, fmt, ap);
+        fflush(stderr);
+    }
+    (void)pthread_mutex_unlock(&saying);
+    va_end(ap);
+}
+
+static void clear_progress(void)
 {
     if (progress.shown)
         fputs("\r\033[K", stderr);
     progress.shown = false;
     progress.start_ns = 0;
+}
+
+void progress_end(void)
+{
+    (void)pthread_mutex_lock(&saying);
+    clear_progress();
+    (void)pthread_mutex_unlock(&saying);
 }
