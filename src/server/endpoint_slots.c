@@ -121,8 +121,8 @@ static void on_done(void *ctx, const struct glim_slot_result *r)
         respond_fault(s, x, NULL, &f);
     }
     asked_free(a);
-    atomic_fetch_sub(&s->generating, 1);
     exchange_release(x);
+    atomic_fetch_sub(&s->generating, 1); /* now the server may go */
 }
 
 static int read_verb(struct asked *a, struct fault *f)

@@ -384,17 +384,16 @@ static bool add_headers(const struct exchange *x, struct MHD_Response *r)
     return ok && (!last || MHD_add_response_header(r, "Connection", "close") == MHD_YES);
 }
 
-/* With the lock held. */
+/* Once an answer has begun, what is read here stays. Without the lock, under which take() is called
+ * with the response's own. */
 static enum MHD_Result send_answer(struct exchange *x, struct MHD_Connection *c)
 {
     enum MHD_Result rc;
-    if (x->cut)
-        return MHD_NO;
     struct MHD_Response *const r = x->poor ? NULL : make_response(x);
     if (r && add_headers(x, r)) {
         rc = MHD_queue_response(c, (unsigned)x->status, r);
     } else {
-        x->ended = true; /* also where more was to be written */
+        exchange_end(x); /* also where more was to be written */
         rc = http_send_spare(x->http, x->spare, c);
     }
     if (r)
@@ -405,16 +404,12 @@ static enum MHD_Result send_answer(struct exchange *x, struct MHD_Connection *c)
 
 enum MHD_Result exchange_continue(struct exchange *x, struct MHD_Connection *c)
 {
-    enum MHD_Result rc = MHD_YES;
     (void)pthread_mutex_lock(&x->lock);
-    if (x->status != 0) {
-        rc = send_answer(x, c);
-    } else if (x->cut) {
-        rc = MHD_NO;
-    } else {
+    const bool cut = x->cut, sends = x->status != 0 && !cut, sleeps = x->status == 0 && !cut;
+    if (sleeps) {
         x->suspended = true;
         MHD_suspend_connection(c);
     }
     (void)pthread_mutex_unlock(&x->lock);
-    return rc;
+    return sends ? send_answer(x, c) : cut ? MHD_NO : MHD_YES;
 }

@@ -237,8 +237,9 @@ static void on_done(void *ctx, const struct glim_result *r)
     (void)pthread_mutex_unlock(&g->lock);
     if (!last)
         return;
-    atomic_fetch_sub(&g->server->generating, 1);
-    exchange_release(g->x);
+    struct server *const s = g->server;
+    exchange_release(g->x);              /* g may be gone */
+    atomic_fetch_sub(&s->generating, 1); /* and now the server may */
 }
 
 /* ---- the HTTP side ---- */
@@ -458,8 +459,8 @@ void generation_serve(struct server *s, struct exchange *x, const struct dialect
         cancel(g);
     if (none) {
         respond_fault(s, x, d, &f);
-        atomic_fetch_sub(&s->generating, 1);
         exchange_release(x);
+        atomic_fetch_sub(&s->generating, 1);
     }
 }
 
