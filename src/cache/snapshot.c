@@ -115,7 +115,7 @@ bool snapshot_read(struct snapshot *s, const struct snapshot_name *name, const i
         fd >= 0 && is_right(s, name, token, role, read_all(s, fd), page);
     if (fd >= 0)
         (void)close(fd);
-    if (!right)
+    if (!right && !(fd >= 0 && s->read.no_memory))
         (void)unlinkat(s->dir.fd, file, 0);
     return right;
 }

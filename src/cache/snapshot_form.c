@@ -25,7 +25,7 @@ _Static_assert(sizeof(struct head) == SNAPSHOT_HEAD, "no padding");
 int snapshot_identity(const void *bytes, size_t n, uint8_t out[SNAPSHOT_HASH], struct err *e)
 {
     if (EVP_Digest(bytes, n, out, NULL, EVP_sha256(), NULL) != 1)
-        return err_set(e, GLIM_EUNSUPPORTED, "snapshots: OpenSSL has no SHA-256 here");
+        return err_set(e, GLIM_ENOMEM, "snapshots: no memory for a SHA-256, or OpenSSL has none");
     return GLIM_OK;
 }
 
@@ -140,12 +140,14 @@ static bool seal(const struct snapshot_name *name, uint8_t *bytes, size_t n)
     return ok;
 }
 
-static bool unseal(const struct snapshot_name *name, uint8_t *bytes, size_t n)
+static bool unseal(struct snapshot_form *f, const struct snapshot_name *name, size_t n)
 {
+    uint8_t *const bytes = f->bytes;
     uint8_t *const nonce = bytes + n, rest[16];
     int left;
     EVP_CIPHER_CTX *const c = EVP_CIPHER_CTX_new();
-    const bool ok = c && cipher_begin(c, name, bytes, nonce, 0)
+    f->no_memory = !c || !cipher_begin(c, name, bytes, nonce, 0);
+    const bool ok = !f->no_memory
                     && cipher_body(c, bytes + sizeof(struct head), n - sizeof(struct head))
                     && EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, TAG, nonce + NONCE) == 1
                     && EVP_CipherFinal_ex(c, rest, &left) == 1;
@@ -199,13 +201,14 @@ bool snapshot_form_unpack(struct snapshot_form *f, const struct snapshot_name *n
                           struct snapshot_rows *rows, uint8_t *page)
 {
     const size_t least = sizeof(struct head) + sizeof *rows + end_bytes(name->key);
+    f->no_memory = false;
     if (n < least || n > f->most)
         return false;
     const uint64_t packed = n - least, body = n - end_bytes(name->key);
     struct head want;
     head_fill(&want, f, name, packed);
     if (memcmp(f->bytes, &want, sizeof want) != 0
-        || !(name->key ? unseal(name, f->bytes, body) : sum_is_right(f->bytes, body)))
+        || !(name->key ? unseal(f, name, body) : sum_is_right(f->bytes, body)))
         return false;
     memcpy(rows, f->bytes + sizeof want, sizeof *rows);
     return ZSTD_decompressDCtx(f->unpack, page, f->page_bytes,
@@ -219,14 +222,17 @@ bool snapshot_form_next(struct snapshot_form *f, const struct snapshot_key *key,
 {
     struct snapshot_name said = {.key = key};
     struct head h;
+    f->no_memory = false;
     if (n < sizeof h)
         return false;
     memcpy(&h, f->bytes, sizeof h);
     memcpy(said.hash, h.hash, sizeof said.hash);
     memcpy(said.parent, before ? before->hash : f->identity, sizeof said.parent);
-    return snapshot_form_unpack(f, &said, n, rows, page)
-           && snapshot_form_name(f->identity, key, before, rows->token, rows->role, name, NULL) == 0
-           && memcmp(name->hash, said.hash, sizeof said.hash) == 0;
+    if (!snapshot_form_unpack(f, &said, n, rows, page))
+        return false;
+    f->no_memory =
+        snapshot_form_name(f->identity, key, before, rows->token, rows->role, name, NULL) != 0;
+    return !f->no_memory && memcmp(name->hash, said.hash, sizeof said.hash) == 0;
 }
 
 #endif

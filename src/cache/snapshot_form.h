@@ -48,6 +48,7 @@ struct snapshot_form {
     uint64_t page_bytes, most; /* most: bytes of a page's form */
     uint8_t *bytes;            /* [most] */
     void *pack, *unpack;       /* zstd's */
+    bool no_memory; /* why the latest look at a page failed: it may be whole */
 };
 
 /* SHA-256 of bytes [n]. */

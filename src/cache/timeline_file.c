@@ -127,10 +127,13 @@ int timeline_get(struct timeline_file *t, struct snapshot_rows *rows, uint8_t *p
                        t->path, (unsigned long long)t->at,
                        t->key ? "not encrypted" : "encrypted");
     const size_t body = n - SNAPSHOT_HEAD;
-    if (io_read_up_to(t->fd, t->form.bytes + SNAPSHOT_HEAD, body) != body
+    const bool there = io_read_up_to(t->fd, t->form.bytes + SNAPSHOT_HEAD, body) == body;
+    if (!there
         || !snapshot_form_next(&t->form, t->key, t->at ? &t->last : NULL, n, &name, rows, page))
-        return err_set(e, GLIM_EFORMAT, "%s: page %llu is torn or changed%s", t->path,
-                       (unsigned long long)t->at, t->key ? ", or another key's" : "");
+        return there && t->form.no_memory
+                   ? err_nomem(e, t->path, n)
+                   : err_set(e, GLIM_EFORMAT, "%s: page %llu is torn or changed%s", t->path,
+                             (unsigned long long)t->at, t->key ? ", or another key's" : "");
     t->last = name;
     t->at++;
     t->bytes += n;

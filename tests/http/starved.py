@@ -35,15 +35,17 @@ class Starved(Server):
 
     def __init__(self):
         assert os.path.exists(LIBRARY), f"{LIBRARY} is not built"
-        path = os.path.join(TMP, "starve")
+        path, saved = os.path.join(TMP, "starve"), os.path.join(TMP, "saved")
+        os.makedirs(saved, exist_ok=True)
         with open(path, "wb") as f:
             f.write(bytes(4096))
         self.file = open(path, "r+b")
         self.page = Page.from_buffer(mmap.mmap(self.file.fileno(), 4096))
         # It stands before a sanitizer's allocator, which does not like that, and before its leak detector, which does.
         asan = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
-        super().__init__("--ctx", "1024", "--alias", "nano", "--parallel", "4", before=lambda: os.environ.update(
-            LD_PRELOAD=LIBRARY, GLIM_TEST_STARVE=path, ASAN_OPTIONS=asan))
+        super().__init__("--ctx", "1024", "--alias", "nano", "--parallel", "4", "--slot-save-path", saved,
+                         before=lambda: os.environ.update(
+                             LD_PRELOAD=LIBRARY, GLIM_TEST_STARVE=path, ASAN_OPTIONS=asan))
 
     def fail(self, first, many=1):
         """From here on the first-th allocation and those after it; 0: none."""
@@ -93,6 +95,9 @@ CALLED = [{"role": "user", "content": "Look"}, {"role": "assistant", "content": 
     {"role": "tool", "tool_call_id": "c1", "content": "seen"}]
 
 KINDS = {
+    # What the first request of a server leaves in its first slot.
+    "save": ("POST", "/slots/0?action=save", {"filename": "a"}),
+    "restore": ("POST", "/slots/1?action=restore", {"filename": "a"}),
     "chat": chat(),
     "chat stream": chat(stream=True, stream_options={"include_usage": True}),
     "chat twice": chat(n=2),
@@ -135,7 +140,7 @@ KINDS = {
 # ---- what comes back ----
 
 OWN = {"id", "created", "created_at", "timings", "usage", "call_id", "item_id", "request_id", "age_ms", "id_task",
-       "n_prompt_tokens", "n_prompt_tokens_cache", "n_prompt_tokens_processed", "n_decoded", "erase_ms", "signature"}
+       "n_prompt_tokens", "n_prompt_tokens_cache", "n_prompt_tokens_processed", "n_decoded", "save_ms", "restore_ms", "erase_ms", "signature"}
 OVERLOADED = ("server_is_overloaded", "overloaded_error")
 ENDS = ("[DONE]", "message_stop", "response.completed", "response.incomplete")
 
@@ -225,6 +230,7 @@ def sweep(s, kind, many):
 @test
 def test_starved_requests_are_told_so():
     with Starved() as s:
+        assert s.chat("word " * 100).status == 200
         for kind in KINDS:
             told = [sweep(s, kind, many) for many in (1, FOREVER)]
             # What is closed has no connection yet; from there on there is always something to say.
