@@ -177,7 +177,8 @@ int snapshot_form_pack(struct snapshot_form *f, const struct snapshot_name *name
     *n = sizeof h + sizeof rows + packed;
     if (name->key) {
         if (!seal(name, f->bytes, *n))
-            return err_set(e, GLIM_EUNSUPPORTED, "snapshots: OpenSSL encrypts nothing here");
+            return err_set(e, GLIM_ENOMEM,
+                           "snapshots: no memory to encrypt, or OpenSSL has no AES-256-GCM");
     } else {
         const XXH128_canonical_t sum = sum_of(f->bytes, *n);
         memcpy(f->bytes + *n, &sum, sizeof sum);

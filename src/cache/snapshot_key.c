@@ -11,7 +11,8 @@ static int mac(const void *key, size_t keys, const void *bytes, size_t n,
                uint8_t out[SNAPSHOT_KEY], struct err *e)
 {
     if (!HMAC(EVP_sha256(), key, (int)keys, bytes, n, out, NULL))
-        return err_set(e, GLIM_EUNSUPPORTED, "snapshots: OpenSSL has no HMAC-SHA256 here");
+        return err_set(e, GLIM_ENOMEM,
+                       "snapshots: no memory for an HMAC-SHA256, or OpenSSL has none");
     return GLIM_OK;
 }
 

@@ -33,7 +33,8 @@ class Page(ctypes.Structure):
 class Starved(Server):
     """A server whose allocations can be made to fail."""
 
-    def __init__(self):
+    def __init__(self, *more, headers=None):
+        self.headers = headers
         assert os.path.exists(LIBRARY), f"{LIBRARY} is not built"
         path, saved = os.path.join(TMP, "starve"), os.path.join(TMP, "saved")
         os.makedirs(saved, exist_ok=True)
@@ -43,9 +44,12 @@ class Starved(Server):
         self.page = Page.from_buffer(mmap.mmap(self.file.fileno(), 4096))
         # It stands before a sanitizer's allocator, which does not like that, and before its leak detector, which does.
         asan = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
-        super().__init__("--ctx", "1024", "--alias", "nano", "--parallel", "4", "--slot-save-path", saved,
+        super().__init__("--ctx", "1024", "--alias", "nano", "--parallel", "4", "--slot-save-path", saved, *more,
                          before=lambda: os.environ.update(
                              LD_PRELOAD=LIBRARY, GLIM_TEST_STARVE=path, ASAN_OPTIONS=asan))
+
+    def request(self, method, path, body=None, headers=None, **kw):
+        return super().request(method, path, body, headers={**(self.headers or {}), **(headers or {})}, **kw)
 
     def fail(self, first, many=1):
         """From here on the first-th allocation and those after it; 0: none."""
@@ -136,6 +140,8 @@ KINDS = {
     "no JSON": ("POST", "/v1/messages", b"{"),
     "wrong": chat(temperature="x"),
 }
+PAGED = {"long": chat(messages=[{"role": "user", "content": "word " * 150}]),
+         "long stream": messages(messages=[{"role": "user", "content": "tale " * 150}], stream=True)}
 
 # ---- what comes back ----
 
@@ -172,7 +178,7 @@ def stream_of(text):
 
 def ask(s, kind):
     """(status, what): None where the connection ended early. A stream that ends as if it were whole has to be."""
-    method, path, body = KINDS[kind]
+    method, path, body = {**KINDS, **PAGED}[kind]
     try:
         r = s.request(method, path, body)
     except (http.client.HTTPException, OSError):
@@ -236,6 +242,17 @@ def test_starved_requests_are_told_so():
             # What is closed has no connection yet; from there on there is always something to say.
             assert all(n > 0 for n in told), f"{kind}: {told} replies said that memory is out"
         assert s.chat().status == 200
+
+
+@test
+def test_starved_requests_with_pages_of_their_own():
+    """Keys, whose pages are encrypted, kept on disk and read again."""
+    key = "a-key-that-is-long-enough"
+    folder = os.path.join(TMP, "starved-pages")
+    with Starved("--kv-dir", folder, "--kv-encrypt", "--api-key", key, headers={"Authorization": f"Bearer {key}"}) as s:
+        for kind in PAGED:
+            for many in (1, FOREVER):
+                assert sweep(s, kind, many) > 0, kind
 
 
 def workers(s):
