@@ -213,9 +213,10 @@ static int read_messages(struct generation *g, const struct fields *s, struct re
         return -1;
     /* Into the body, for it is what is kept of this response. */
     struct json_object *const input = block_get(g->body, "input");
+    int rc = GLIM_OK;
     if (json_object_is_type(input, json_type_array))
-        responses_store_resolve(g->server->responses, exchange_owner(g->x), input);
-    const int rc = responses_messages(s, past, &messages);
+        rc = responses_store_resolve(g->server->responses, exchange_owner(g->x), input);
+    rc = rc != 0 ? memory_fault(s->f) : responses_messages(s, past, &messages);
     json_object_put(past);
     if (rc != 0)
         return rc;

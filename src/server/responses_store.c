@@ -256,11 +256,13 @@ static struct json_object *find_item(struct json_object *items, const char *id)
     return NULL;
 }
 
-static void resolve_from(const struct record *x, struct references *r)
+static int resolve_from(const struct record *x, struct references *r)
 {
     struct json_object *items = NULL;
-    if (!may_have(x, r) || json_read(x->items.data, x->items.len, "items", &items, NULL) != 0)
-        return;
+    if (!may_have(x, r))
+        return GLIM_OK;
+    if (json_read(x->items.data, x->items.len, "items", &items, NULL) != 0)
+        return GLIM_ENOMEM; /* it is JSON of our own */
     for (size_t k = r->n; k-- > 0;) {
         struct json_object *const item = find_item(items, id_of(r, k));
         if (!item)
@@ -270,19 +272,22 @@ static void resolve_from(const struct record *x, struct references *r)
         r->at[k] = r->at[--r->n];
     }
     json_object_put(items);
+    return GLIM_OK;
 }
 
-void responses_store_resolve(struct responses_store *s, const char *owner,
-                             struct json_object *input)
+int responses_store_resolve(struct responses_store *s, const char *owner,
+                            struct json_object *input)
 {
     struct references r = {.input = input};
+    int rc = GLIM_OK;
     find_references(&r);
     (void)pthread_mutex_lock(&s->lock);
-    for (const struct record *x = s->first; x && r.n > 0; x = x->next) {
+    for (const struct record *x = s->first; rc == GLIM_OK && x && r.n > 0; x = x->next) {
         if (strcmp(x->owner, owner) == 0)
-            resolve_from(x, &r);
+            rc = resolve_from(x, &r);
     }
     (void)pthread_mutex_unlock(&s->lock);
+    return rc;
 }
 
 bool responses_store_get(struct responses_store *s, const char *owner, const char *id,

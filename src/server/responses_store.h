@@ -34,10 +34,10 @@ int responses_store_items(struct responses_store *s, const char *owner, const ch
                           struct json_object **items);
 /* Puts the items that `input`, an array, refers to by id in the place of their item_reference; the
  * most recently used response that has one counts. Those that are not kept stay, as do all beyond
- * REFERENCES_MAX. */
+ * REFERENCES_MAX. GLIM_ENOMEM: some may stand that are kept. */
 enum { REFERENCES_MAX = 512 };
-void responses_store_resolve(struct responses_store *s, const char *owner,
-                             struct json_object *input);
+int responses_store_resolve(struct responses_store *s, const char *owner,
+                            struct json_object *input);
 /* Appends the response's JSON text; false if it is not kept. */
 bool responses_store_get(struct responses_store *s, const char *owner, const char *id,
                          struct buf *out);
