@@ -120,9 +120,9 @@ static bool put_pattern(struct json_object *schema, const char *text)
     struct json_object *const input = block_get(block_get(schema, "properties"), "input");
     struct buf whole;
     buf_init(&whole);
-    buf_addf(&whole, ends ? "%s" : "^(?:%s)$", text);
-    const bool ok =
-        !whole.failed && input && put(input, "pattern", json_object_new_string(whole.data));
+    buf_addf(&whole, "^(?:%.*s)$", (int)(ends ? n - 2 : n), ends ? text + 1 : text);
+    const bool ok = !whole.failed && input
+                    && json_put(input, "pattern", json_object_new_string(whole.data));
     buf_deinit(&whole);
     return ok;
 }
