@@ -8,7 +8,7 @@
 
 #include "util/pending.h"
 
-enum { MANY = 40, KINDS = 20 };
+enum { MANY = 40, KINDS = 20, LONG_EACH = 4 }; /* each fourth answer is long */
 
 /* Answers of fresh services, one each. */
 static struct pending *alone[KINDS];
@@ -37,7 +37,9 @@ static struct glim_service_state many(struct fixture *f, const struct glim_servi
 {
     struct pending *together[MANY];
     service_begin(f, o);
-    for (unsigned i = 0; i < MANY; i++) {
+    /* the long answers first: then they are under way together */
+    for (unsigned n = 0; n < MANY; n++) {
+        const unsigned i = n * LONG_EACH % MANY + n * LONG_EACH / MANY;
         together[i] = pending_new(f, i % KINDS);
         pending_submit(f, together[i], NULL);
     }
