@@ -59,15 +59,18 @@ static void trace_add(struct trace *t, uint64_t layer, const uint32_t *expert)
 }
 
 /* Every visit of every layer comes through here: the linker puts it before the library's. */
-void __real_experts_begin(struct experts *x, uint64_t layer, const uint32_t *expert, size_t n);
-void __wrap_experts_begin(struct experts *x, uint64_t layer, const uint32_t *expert, size_t n);
+void __real_experts_begin(struct expert_visit *v, struct experts *x, uint64_t layer,
+                          const uint32_t *expert, size_t n);
+void __wrap_experts_begin(struct expert_visit *v, struct experts *x, uint64_t layer,
+                          const uint32_t *expert, size_t n);
 
-void __wrap_experts_begin(struct experts *x, uint64_t layer, const uint32_t *expert, size_t n)
+void __wrap_experts_begin(struct expert_visit *v, struct experts *x, uint64_t layer,
+                          const uint32_t *expert, size_t n)
 {
     struct trace *const t = recording;
     if (t && layer < t->layers && n == t->used)
         trace_add(t, layer, expert);
-    __real_experts_begin(x, layer, expert, n);
+    __real_experts_begin(v, x, layer, expert, n);
 }
 
 struct bench {

@@ -1,10 +1,10 @@
 /* sched.c - a service's thread: whose prompt, whose tokens, in which step.
  *
- * All answers take a token in one step. Prompts are computed in chunks; between two layers of a
- * chunk the answers take their tokens, as often as gives prompts their share of the time. So a long
- * prompt neither stops the answers nor pays for them with small chunks: what bounds an answer's gap
- * is the time of one layer, and chunks are cut so that it stays below LAYER_NS while there are
- * answers. A chunk has rows of several prompts where one does not fill it, those first that waited
+ * All answers take a token in one step. Prompts are computed in chunks, and a chunk in pieces of
+ * milliseconds, between which the answers take their tokens as often as gives prompts their share
+ * of the time. So a long prompt neither stops the answers nor pays for them with small chunks. What
+ * bounds a chunk, while there are answers, is that other prompts wait for its end: CHUNK_NS of its
+ * own time. Shorter ones would read experts for fewer rows, and expand earlier positions again. A chunk has rows of several prompts where one does not fill it, those first that waited
  * longest.
  */
 #include <assert.h>
@@ -13,7 +13,8 @@
 #include "base/util.h"
 #include "engine/service.h"
 
-enum { LAYER_NS = 120 * 1000 * 1000, CHUNK_LEAST = 32 };
+enum { CHUNK_LEAST = 32 };
+static const double CHUNK_NS = 6e9;
 
 /* ---- jobs ---- */
 
@@ -212,7 +213,7 @@ static void answer_round(struct glim_service *v)
 
 /* ---- prompts ---- */
 
-/* Between two layers of a prompt's step. */
+/* Between two pieces of a prompt's step. Nonzero: nobody wants it any more. */
 static int between(void *ctx)
 {
     struct glim_service *const v = ctx;
@@ -220,23 +221,21 @@ static int between(void *ctx)
     bool wanted = false;
     for (size_t i = 0; i < v->jobs; i++)
         wanted = wanted || (v->job[i]->in_step && job_over(v->job[i], &e) == 0);
-    if (!wanted)
-        return 1;
     const double pause = (double)v->decode_ns * v->prompt_share / (1 - v->prompt_share);
     const uint64_t begin = now_ns();
     if (begin - v->decode_end_ns >= (uint64_t)pause && any_answers(v)) {
         answer_round(v);
         v->nested_ns += now_ns() - begin;
     }
-    return 0;
+    return !wanted;
 }
 
 static uint64_t chunk_rows(const struct glim_service *v)
 {
     const uint64_t most = v->shape.chunk;
-    if (v->row_layer_ns == 0 || !any_answers(v))
+    if (v->row_ns == 0 || !any_answers(v))
         return most;
-    const uint64_t rows = (uint64_t)((double)LAYER_NS / v->row_layer_ns);
+    const uint64_t rows = (uint64_t)(CHUNK_NS / v->row_ns);
     return min_u64(most, max_u64(rows, CHUNK_LEAST));
 }
 
@@ -341,11 +340,10 @@ static void learn_speed(struct glim_service *v, uint64_t begin, const struct spa
     uint64_t rows = 0;
     for (size_t i = 0; i < n; i++)
         rows += span[i].n;
-    const double ns = (double)(now_ns() - begin - v->nested_ns),
-                 one = ns / (double)(rows * v->model->model.cfg.layers);
+    const double ns = (double)(now_ns() - begin - v->nested_ns), one = ns / (double)rows;
     v->counts.prompt_ns += (uint64_t)ns;
     if (rows >= CHUNK_LEAST / 2)
-        v->row_layer_ns = v->row_layer_ns == 0 ? one : 0.7 * v->row_layer_ns + 0.3 * one;
+        v->row_ns = v->row_ns == 0 ? one : 0.7 * v->row_ns + 0.3 * one;
 }
 
 /* Joined prefixes may leave nothing to compute. */

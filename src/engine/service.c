@@ -8,6 +8,9 @@
 
 enum { PARALLEL_DEFAULT = 32, QUEUE_DEFAULT = 256, SERVICE_CONTEXT_DEFAULT = 32768 };
 
+/* Less than twice the time without prompts passes between an answer's tokens. */
+static const double PROMPT_SHARE = 0.45;
+
 /* Pages that the oldest request may take besides its context's: copies before it writes. */
 enum { SPARE_PAGES = 8 };
 
@@ -32,7 +35,7 @@ static int shape_of(struct glim_service *v, const struct glim_service_options *o
     const uint64_t least = s->context + SPARE_PAGES * KV_PAGE_TOK;
     s->cache = max_u64(o->cache_tok ? o->cache_tok : plan_mul(2, s->context), least);
     s->cache = plan_mul(ceil_div_u64(s->cache, KV_PAGE_TOK), KV_PAGE_TOK);
-    v->prompt_share = o->prompt_share > 0 ? o->prompt_share : 0.5;
+    v->prompt_share = o->prompt_share > 0 ? o->prompt_share : PROMPT_SHARE;
     v->queue_max = o->queue ? o->queue : QUEUE_DEFAULT;
     v->owner_max = o->owner_queue ? o->owner_queue : UINT64_MAX;
     return GLIM_OK;

@@ -88,7 +88,7 @@ struct glim_service {
     struct job *job[JOBS_MAX];  /* oldest first */
     size_t jobs;
     uint64_t turns;
-    double row_layer_ns;     /* of a prompt's row in a layer, lately; 0 = not known */
+    double row_ns;           /* of a prompt's row, lately; 0 = not known */
     uint64_t decode_ns;      /* of the last common step */
     uint64_t decode_end_ns;  /* when it ended */
     uint64_t nested_ns;      /* of answers' steps inside the prompt's step that is computed */

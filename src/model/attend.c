@@ -172,7 +172,7 @@ static void run_absorbed(struct job *j)
     const size_t tiles = ceil_div_u64(j->f->T, ABSORB_ROWS);
     j->heads = heads_an_item(j->f);
     j->blocks = ceil_div_u64(j->f->m->cfg.heads, j->heads);
-    pool_for(j->f->pool, tiles * j->blocks, absorbed_item, j);
+    op_for(j->f, tiles * j->blocks, absorbed_item, j);
 }
 
 /* ---- un-absorbed ---- */
@@ -264,7 +264,7 @@ static void run_expanded(struct job *j)
         if (j->expanded == 0)
             continue;
         load_latents(f, kv, j->layer, j->expanded);
-        pool_for(f->pool, f->m->cfg.heads, expanded_item, j);
+        op_for(f, f->m->cfg.heads, expanded_item, j);
     }
 }
 

@@ -114,10 +114,7 @@ int forward_rows(struct forward *f, const struct row *row, size_t T, enum kernel
     begin(f, row, T, role);
     embed_rows(f, &m->embed, f->x, c->hidden);
     for (uint64_t i = 0; i < c->layers && !f->failure.code; i++) {
-        if (i > 0 && f->between && f->between(f->between_ctx) != 0)
-            (void)err_set(&f->failure, GLIM_ESTOPPED, "stopped between two layers");
-        else
-            block_run(f, i, false);
+        block_run(f, i, false);
     }
     op_norm(f, NULL, f->final, f->x, NULL, m->norm, T, c->hidden, c->norm_eps);
     if (c->knobs.mtp_prenorm)

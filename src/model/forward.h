@@ -138,10 +138,12 @@ struct forward {
     struct err failure; /* code != 0: experts could not be read, the step ends */
     atomic_int fault; /* enum fault: a choice was to be made among numbers that are not finite */
 
-    /* Called between two layers of forward_rows; may use other workspaces of the same model.
-     * Nonzero: the step ends with GLIM_ESTOPPED. May be NULL. */
+    /* Called some milliseconds apart, between two pieces of a layer's work; may use other
+     * workspaces of the same model. Nonzero: the step ends with GLIM_ESTOPPED when the layer does,
+     * until when it is called as before. May be NULL. */
     int (*between)(void *ctx);
     void *between_ctx;
+    bool leasing; /* experts that others may have to wait for: not called meanwhile */
     tap_fn *tap;
     void *tap_ctx;
     struct stages *stages; /* the owner's clock; may be NULL */
@@ -185,6 +187,9 @@ int forward_mtp_fill(struct forward *f, const struct row *row, const float *hidd
                      enum kernel_role role, struct err *e);
 
 /* ---- between the files of model/ ---- */
+
+/* pool_for with f->between between some of the items. */
+void op_for(struct forward *f, size_t n, pool_fn *fn, void *ctx);
 
 /* One matrix product of a job: y[T, to - from] = x . w[from, to)^T, rows `stride` apart; to = 0:
  * all rows of w. With `up`, a matrix of the same shape: y = silu(x . w^T) * (x . up^T). */

@@ -198,7 +198,7 @@ static void pick_lists(struct job *j)
 {
     struct forward *const f = j->f;
     j->parts = key_parts(f);
-    pool_for(f->pool, ceil_div_u64(f->T, INDEX_ROWS) * j->parts, pick_item, j);
+    op_for(f, ceil_div_u64(f->T, INDEX_ROWS) * j->parts, pick_item, j);
     if (j->parts > 1)
         op_rows(f, f->T, j->parts * f->picks_max, join_parts, j);
 }

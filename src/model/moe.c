@@ -241,19 +241,20 @@ static void run_batch(struct forward *f, const struct layer *l, const struct bat
 
 /* Experts in the order in which they are there: mapped ones all at once, streamed ones as they
  * arrive, the shared one while nothing else has. */
-static int run_experts(struct forward *f, const struct layer *l, struct err *e)
+static int run_experts(struct forward *f, const struct layer *l, struct expert_visit *v,
+                       struct err *e)
 {
     struct batch b = {.shared = f->m->cfg.shared_experts > 0};
     bool wait = !b.shared, more;
     do {
-        if (experts_next(f->experts, wait, f->ready, f->lease, &b.n, e) != 0)
+        if (experts_next(v, wait, f->ready, f->lease, &b.n, e) != 0)
             return e->code;
         for (size_t i = 0; i < b.n; i++)
             f->item[f->ready[i]].lease = f->lease[i];
         if (b.n > 0 || b.shared)
             run_batch(f, l, &b);
         for (size_t i = 0; i < b.n; i++)
-            experts_release(f->experts, f->lease[i]);
+            experts_release(v, f->lease[i]);
         wait = true;
         more = b.n > 0 || b.shared;
         b.shared = false;
@@ -282,9 +283,12 @@ void moe_run(struct forward *f, const struct layer *l)
         memset(f->y, 0, f->T * c->hidden * sizeof *f->y);
     if (f->experts->streamed)
         count_uses(f, l->moe_layer);
-    experts_begin(f->experts, l->moe_layer, f->wanted, f->items);
-    const int rc = run_experts(f, l, &f->failure);
-    experts_end(f->experts);
+    struct expert_visit v;
+    f->leasing = f->experts->streamed;
+    experts_begin(&v, f->experts, l->moe_layer, f->wanted, f->items);
+    const int rc = run_experts(f, l, &v, &f->failure);
+    experts_end(&v);
+    f->leasing = false;
     struct down_job all = {f, 0, c->hidden};
     if (rc == 0 && forward_out_columns(f, f->T) == c->hidden)
         combine(&all);

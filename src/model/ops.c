@@ -9,6 +9,50 @@
 
 #include "base/util.h"
 
+/* ---- pieces ---- */
+enum { PIECE_NS = 15000000 };
+
+struct piece {
+    pool_fn *fn;
+    void *ctx;
+    size_t first;
+};
+
+static void piece_item(void *ctx, size_t i, int worker)
+{
+    const struct piece *const p = ctx;
+    p->fn(p->ctx, p->first + i, worker);
+}
+
+/* Others run, whose time is not this stage's. */
+static void pause_here(struct forward *f)
+{
+    const enum stage at = f->stages ? f->stages->at : STAGE_OUTSIDE;
+    if (f->between(f->between_ctx) != 0)
+        (void)err_set(&f->failure, GLIM_ESTOPPED, "stopped before the last layer");
+    stages_enter(f->stages, at);
+}
+
+void op_for(struct forward *f, size_t n, pool_fn *fn, void *ctx)
+{
+    if (!f->between || f->leasing) {
+        pool_for(f->pool, n, fn, ctx);
+        return;
+    }
+    const size_t threads = (size_t)pool_threads(f->pool);
+    struct piece p = {.fn = fn, .ctx = ctx};
+    for (size_t some = threads; p.first < n;) {
+        const size_t items = min_u64(some, n - p.first);
+        const uint64_t begin = now_ns();
+        pool_for(f->pool, items, piece_item, &p);
+        p.first += items;
+        /* as many items as take PIECE_NS, a number for each thread */
+        some = (size_t)(PIECE_NS * items / (threads * max_u64(now_ns() - begin, 1)));
+        some = max_u64(some, 1) * threads;
+        pause_here(f);
+    }
+}
+
 /* ---- products ---- */
 enum {
     ITEMS = 16,      /* a thread: what one may wait for another at the end of a job */
@@ -78,7 +122,7 @@ void op_products(struct forward *f, struct product *p, size_t n)
         items += (size_t)ceil_div_u64(rows_of(&p[i]), p[i].block);
     }
     struct products_job j = {f, p, n};
-    pool_for(f->pool, items, products_item, &j);
+    op_for(f, items, products_item, &j);
 }
 
 void op_matmul(struct forward *f, float *y, size_t stride, const struct packed *x, size_t T,

@@ -31,48 +31,49 @@ struct expert *experts_slot(struct experts *x, uint64_t layer, uint64_t expert)
     return &x->table[layer * x->per_layer + expert];
 }
 
-void experts_begin(struct experts *x, uint64_t layer, const uint32_t *expert, size_t n)
+void experts_begin(struct expert_visit *v, struct experts *x, uint64_t layer,
+                   const uint32_t *expert, size_t n)
 {
-    assert(x->n == 0 && layer < x->layers);
-    x->wanted = expert;
-    x->layer = layer;
-    x->n = n;
-    x->given = 0;
+    assert(layer < x->layers);
+    *v = (struct expert_visit){.experts = x, .layer = layer, .wanted = expert, .n = n};
     if (x->store)
         store_begin(x->store, layer, expert, n);
 }
 
-int experts_next(struct experts *x, bool wait, uint32_t *place, const struct expert **lease,
+int experts_next(struct expert_visit *v, bool wait, uint32_t *place, const struct expert **lease,
                  size_t *n, struct err *e)
 {
-    assert(x->leased == 0);
+    struct experts *const x = v->experts;
+    assert(v->leased == 0);
     if (x->store && store_next(x->store, wait, place, lease, n, e) != 0)
         return e->code;
     if (!x->store) {
-        *n = x->n - x->given;
+        *n = v->n - v->given;
         for (size_t i = 0; i < *n; i++) {
             place[i] = (uint32_t)i;
-            lease[i] = experts_slot(x, x->layer, x->wanted[i]);
+            lease[i] = experts_slot(x, v->layer, v->wanted[i]);
         }
     }
-    x->given += *n;
+    v->given += *n;
+    v->leased += *n;
     x->leased += *n;
     x->acquired += *n;
     return GLIM_OK;
 }
 
-void experts_release(struct experts *x, const struct expert *lease)
+void experts_release(struct expert_visit *v, const struct expert *lease)
 {
-    assert(x->leased > 0);
+    struct experts *const x = v->experts;
+    assert(v->leased > 0);
     if (x->store)
         store_release(x->store, lease);
+    v->leased--;
     x->leased--;
 }
 
-void experts_end(struct experts *x)
+void experts_end(struct expert_visit *v)
 {
-    assert(x->leased == 0);
-    if (x->store)
-        store_end(x->store);
-    x->n = 0;
+    assert(v->leased == 0);
+    if (v->experts->store)
+        store_end(v->experts->store);
 }

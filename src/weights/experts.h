@@ -36,10 +36,15 @@ struct experts {
     uint64_t leased;      /* now */
     uint64_t acquired;    /* since opening: statistics */
     struct uses uses;     /* of streamed ones, as the forward pass counts them */
-    /* the visit */
-    const uint32_t *wanted; /* [n] */
+};
+
+/* Of a layer, by a step. Mapped experts may be visited by several steps at a time, streamed ones by
+ * one: its leases are what the others would wait for. */
+struct expert_visit {
+    struct experts *experts;
     uint64_t layer;
-    size_t n, given;
+    const uint32_t *wanted; /* [n] */
+    size_t n, given, leased;
 };
 
 int experts_init(struct experts *x, uint64_t layers, uint64_t per_layer, struct err *e);
@@ -49,14 +54,15 @@ void experts_deinit(struct experts *x);
 struct expert *experts_slot(struct experts *x, uint64_t layer, uint64_t expert);
 
 /* Begins a visit of a layer: of expert[n], rising, which stays until experts_end. */
-void experts_begin(struct experts *x, uint64_t layer, const uint32_t *expert, size_t n);
+void experts_begin(struct expert_visit *v, struct experts *x, uint64_t layer,
+                   const uint32_t *expert, size_t n);
 /* Leases on experts that are ready and were not handed out yet: their places in `expert`, the
  * leases, and how many; room for all in both. Waits for one, if `wait` and any is left, so *n = 0
  * then means that all were handed out. Earlier leases must have been released. GLIM_EIO: one
  * cannot be read. */
-int experts_next(struct experts *x, bool wait, uint32_t *place, const struct expert **lease,
+int experts_next(struct expert_visit *v, bool wait, uint32_t *place, const struct expert **lease,
                  size_t *n, struct err *e);
-void experts_release(struct experts *x, const struct expert *lease);
-void experts_end(struct experts *x);
+void experts_release(struct expert_visit *v, const struct expert *lease);
+void experts_end(struct expert_visit *v);
 
 #endif

@@ -16,6 +16,7 @@ static void test_leases(void **state)
 {
     (void)state;
     struct experts x;
+    struct expert_visit v;
     struct err e;
     assert_int_equal(experts_init(&x, 2, 4, &e), 0);
     static const uint32_t want[] = {0, 3};
@@ -23,17 +24,17 @@ static void test_leases(void **state)
     const struct expert *lease[4];
     size_t n;
     experts_slot(&x, 1, 3)->gate.rows = 7;
-    experts_begin(&x, 1, want, 2);
-    assert_int_equal(experts_next(&x, false, place, lease, &n, &e), 0);
+    experts_begin(&v, &x, 1, want, 2);
+    assert_int_equal(experts_next(&v, false, place, lease, &n, &e), 0);
     assert_int_equal(n, 2); /* mapped: all at once */
     assert_int_equal(place[1], 1);
     assert_int_equal(lease[1]->gate.rows, 7);
     assert_int_equal(x.leased, 2);
-    experts_release(&x, lease[0]);
-    experts_release(&x, lease[1]);
-    assert_int_equal(experts_next(&x, true, place, lease, &n, &e), 0);
+    experts_release(&v, lease[0]);
+    experts_release(&v, lease[1]);
+    assert_int_equal(experts_next(&v, true, place, lease, &n, &e), 0);
     assert_int_equal(n, 0);
-    experts_end(&x);
+    experts_end(&v);
     assert_int_equal(x.leased, 0);
     assert_int_equal(x.acquired, 2);
     experts_deinit(&x);
