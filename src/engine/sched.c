@@ -4,8 +4,8 @@
  * milliseconds, between which the answers take their tokens as often as gives prompts their share
  * of the time. So a long prompt neither stops the answers nor pays for them with small chunks. What
  * bounds a chunk, while there are answers, is that other prompts wait for its end: CHUNK_NS of its
- * own time. Shorter ones would read experts for fewer rows, and expand earlier positions again. A chunk has rows of several prompts where one does not fill it, those first that waited
- * longest.
+ * own time. Shorter ones would read experts for fewer rows, and expand earlier positions again. A
+ * chunk has rows of several prompts where one does not fill it, those first that waited longest.
  */
 #include <assert.h>
 #include <string.h>
