@@ -143,8 +143,8 @@ INLINE void small_times(enum dtype t, unsigned R, unsigned T, const uint8_t *con
     vint even[ROWS_AT_ONCE], odd[ROWS_AT_ONCE], sum[ROWS_AT_ONCE][VECTORS];
     UNROLL for (unsigned i = 0; i < R; i++) {
         const vint bytes = small_chunk(t, p[i], c, left);
-        even[i] = even_bytes(bytes);
-        odd[i] = odd_bytes(bytes);
+        even[i] = even_bytes_up(bytes);
+        odd[i] = odd_bytes_up(bytes);
         UNROLL for (unsigned v = 0; v < T; v++)
             sum[i][v] = int_zero();
     }
@@ -175,7 +175,8 @@ INLINE void small_group(enum dtype t, unsigned R, unsigned T, const uint8_t *con
         small_times(t, R, T, p, g, c, left, x, part, acc);
     UNROLL for (unsigned i = 0; i < R; i++)
         UNROLL for (unsigned v = 0; v < T; v++)
-            acc->at[i][v] = mul_add(part[i][v], float_all(x->scale[v][g]), acc->at[i][v]);
+            acc->at[i][v] =
+                mul_add(part[i][v], float_all(x->scale[v][g] * (1.0f / 256)), acc->at[i][v]);
 }
 
 /* y[i][v] = row i times vector v; ahead: bytes to the rows that come next, which are called for.
