@@ -6,7 +6,8 @@
  * Where x has 14 bits (x86.h), super-blocks multiply v or u by s first, as 16-bit integers, so one
  * float d is left for 256 weights. Bounds, with |q| <= 8191: |s u| <= 8064 (Q6_K 128*63); a lane of
  * decode adds 256/LANES of those, 32*8064*8191 < 2^31. |s v| <= 4096 (Q6_K 128*32, IQ4_XS 32*127);
- * pairs.h adds 64 of those to a lane, 64*4096*8191 < 2^31. Small blocks: |v| <= 128, 32 products.
+ * pairs.h adds 64 of those to a lane, 64*4096*8191 < 2^31. Small blocks: |v| <= 128, 32 products;
+ * in decode 256 times as much, 4 products to a lane.
  *
  * Every function here is inlined into loops with the type as a constant: the switches vanish.
  * blocks_avx*.h unpack chunks; decode.h and prefill.h multiply them.
