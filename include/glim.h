@@ -538,7 +538,7 @@ struct glim_service_options {
     enum glim_kv kv;
     enum glim_kv_index kv_index;
     bool mtp;               /* drafts while one request alone generates */
-    double prompt_share;    /* of the time, for prompts while others generate; 0 = 0.45 */
+    double prompt_share;    /* of the time, for prompts while others generate; 0 = 0.4 */
     /* A folder that keeps prefixes beyond the service's end, for the next one with this model and
      * these formats: whole pages of 64 tokens, compressed, with checksums. Made with mode 0700 if
      * it is not there; one that lets others in is refused (GLIM_EINVAL), since it holds what people

@@ -136,7 +136,7 @@ static const struct opt table[] = {
      "of HTTP: body, bodies, output (bytes); connections, per-source (0 = none); header, upload, "
      "idle, stall (seconds) [see docs/server.md]"},
     {"prompt-share", 0, OPT_REAL, GROUP_VERB, V(SERVE), "X", 0.01, 1, AT(prompt_share),
-     "share of the time for prompts while others get their answers [0.45]"},
+     "share of the time for prompts while others get their answers [0.4]"},
     {"kv-dir", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "DIR", 0, 0, AT(kv_dir),
      "keep prompts here too, for after a restart; a folder of your own, made if need be [memory "
      "only]"},

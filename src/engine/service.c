@@ -9,7 +9,7 @@
 enum { PARALLEL_DEFAULT = 32, QUEUE_DEFAULT = 256, SERVICE_CONTEXT_DEFAULT = 32768 };
 
 /* Less than twice the time without prompts passes between an answer's tokens. */
-static const double PROMPT_SHARE = 0.45;
+static const double PROMPT_SHARE = 0.4;
 
 /* Pages that the oldest request may take besides its context's: copies before it writes. */
 enum { SPARE_PAGES = 8 };
