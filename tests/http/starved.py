@@ -122,7 +122,7 @@ KINDS = {
     "responses stream": responses(stream=True),
     "responses called": responses(input=ITEMS, tools=[
         {"type": "namespace", "name": "eye", "tools": [{"type": "function", **TOOL}]},
-        {"type": "custom", "name": "write", "format": {"type": "grammar", "syntax": "lark", "definition": "x"}}]),
+        {"type": "custom", "name": "write", "format": {"type": "grammar", "syntax": "regex", "definition": "x+"}}]),
     "input tokens": ("POST", "/v1/responses/input_tokens", {"input": "Hi"}),
     "tokenize": ("POST", "/tokenize", {"prompt": "a \u00e9 text", "return_token_strs": True, "with_pieces": True}),
     "detokenize": ("POST", "/detokenize", {"tokens": [50, 60, 70]}),
