@@ -27,7 +27,7 @@ static void fill_piece(void *ctx, size_t i, int worker)
 
 /* Memory hands out whole lines: one word of each is enough to make it, and leaves the loads nothing
  * else to do. Several streams, called for into the second-level cache, keep more lines under way
- * than one does: up to 1.4 times as many (docs/performance.md). */
+ * than one does (docs/performance.md). */
 static void read_piece(void *ctx, size_t i, int worker)
 {
     (void)worker;

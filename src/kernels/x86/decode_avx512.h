@@ -2,7 +2,7 @@
  *
  * Bound by reading: a chunk of 64 weights and one vector take 6 to 10 instructions, 4 of them
  * multiplications, where memory gives a core some 6 to 9 bytes a cycle. It gives that only when
- * asked early: the next rows are called for while these are multiplied, and four are read 10 %
+ * asked early: the next rows are called for while these are multiplied, and four are read 7 %
  * faster than two.
  */
 #ifndef GLIM_KERNELS_X86_DECODE_AVX512_H
