@@ -505,7 +505,8 @@ def test_bench_simulated():
         if j["drive_gb_s"] / 0.05 > 0.8:
             break
     assert j["drive_gb_s"] / 0.05 > 0.8, j["drive_gb_s"]
-    assert j["disk_share"] < 1.01 and j["exposed_wait_share"] > 0.5, j
+    assert j["disk_gb_s"] / 0.05 < 1.01 and j["exposed_wait_share"] > 0.5, j
+    assert abs(j["disk_share"] - j["disk_gb_s"] / j["drive_gb_s"]) < 0.001, j
     assert "simulated" in ok(glim(*args, least, "--drive", "0.05,500", "-n", "1")).out
     assert document(ok(glim(*args, least, "--json")))["drive"] == "true"
 

@@ -216,19 +216,28 @@ def once(s, kind, n, many, right):
     return s.page.failed > 0, got is not None and got != right
 
 
-def sweep(s, kind, many):
-    """How many replies were errors."""
-    right = ask(s, kind)
-    s.fail(0)
-    assert ask(s, kind) == right, f"{kind}: {right}"
-    calls = s.page.calls
-    step = 1 if EVERY else max(1, calls // SOME)
+def walk(s, kind, many, right, step):
+    """Each step-th allocation until none is left: how many replies were errors."""
     n, errors, untouched = 1, 0, 0
     while untouched < 2:  # another thread's may have come between
         failed, told = once(s, kind, n, many, right)
         untouched = 0 if failed else untouched + 1
         errors += told
         n += step
+    return errors
+
+
+def sweep(s, kind, many):
+    """How many replies were errors; some allocations, or more of them until there is one."""
+    right = ask(s, kind)
+    s.fail(0)
+    assert ask(s, kind) == right, f"{kind}: {right}"
+    calls = s.page.calls
+    step = 1 if EVERY else max(1, calls // SOME)
+    errors = walk(s, kind, many, right, step)
+    while errors == 0 and step > 1:  # some may be only of what an answer can do without
+        step //= 2
+        errors = walk(s, kind, many, right, step)
     assert ask(s, kind) == right, f"{kind}: after that"
     return errors
 
