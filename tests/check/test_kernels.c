@@ -328,12 +328,12 @@ static void bench_type(enum dtype t)
     char what[40];
     (void)snprintf(what, sizeof what, "dequant %s", d->name);
     row_of_table(what, do_dequant, bytes, 0);
-    static const size_t rows[] = {1, 2, 4, 8, 16, 128, VECTORS};
+    static const size_t rows[] = {1, 2, 4, 8, 16, 32, 128, VECTORS};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         b.T = rows[i];
         if (b.T == VECTORS && strcmp(b.k.level, cpu_level_name(CPU_BASELINE)) == 0)
             continue; /* minutes */
-        b.role = b.T <= 8 ? ROLE_DECODE : ROLE_PREFILL;
+        b.role = b.T <= 32 ? ROLE_DECODE : ROLE_PREFILL;
         bench_pack();
         (void)snprintf(what, sizeof what, "matmul %s T=%zu", d->name, b.T);
         row_of_table(what, do_matmul, bytes, macs * (double)b.T);

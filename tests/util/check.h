@@ -25,7 +25,7 @@
 #include "kernels/kernels.h"
 #include "util/rng.h"
 
-enum { CHECK_BUFFERS = 96 };
+enum { CHECK_BUFFERS = 1024 };
 
 struct check {
     struct kernels k; /* the level under test */

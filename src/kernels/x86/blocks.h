@@ -10,7 +10,7 @@
  * in decode 256 times as much, 4 products to a lane.
  *
  * Every function here is inlined into loops with the type as a constant: the switches vanish.
- * blocks_avx*.h unpack chunks; decode.h and prefill.h multiply them.
+ * blocks_avx*.h unpack chunks; decode_*.h and prefill.h multiply them.
  */
 #ifndef GLIM_KERNELS_X86_BLOCKS_H
 #define GLIM_KERNELS_X86_BLOCKS_H
@@ -69,6 +69,42 @@ INLINE void super_scales(enum dtype t, const uint8_t *p, __m256i *scale, __m256i
     default:
         *scale = lattice_scales(t, p);
     }
+}
+
+/* ---- small blocks ---- */
+
+INLINE __m128 four_halves(const uint8_t *const block[4], size_t at)
+{
+    return _mm_cvtph_ps(_mm_cvtsi64_si128((long long)four_shorts(block, at)));
+}
+
+/* e8m0_half (simd/layout.h) of the first byte of each block */
+INLINE __m128 four_e8m0(const uint8_t *const block[4])
+{
+    const __m128i e = _mm_setr_epi32(block[0][0], block[1][0], block[2][0], block[3][0]);
+    const __m128i normal = _mm_slli_epi32(_mm_sub_epi32(e, _mm_set1_epi32(1)), 23);
+    const __m128i denormal = _mm_sllv_epi32(_mm_set1_epi32(0x00200000), e);
+    return _mm_castsi128_ps(
+        _mm_blendv_epi8(normal, denormal, _mm_cmplt_epi32(e, _mm_set1_epi32(2))));
+}
+
+/* The scales of four blocks of 32. */
+INLINE __m128 four_block_scales(enum dtype t, const uint8_t *const block[4])
+{
+    return t == DT_MXFP4 ? four_e8m0(block) : four_halves(block, 0);
+}
+
+/* The scales of four blocks of NVFP4, 128 times too small (simd/layout.h: ue4m3_half): f16 in 16
+ * lanes, of the blocks' first parts, then of their second ones, ... */
+INLINE __m256i sixteen_ue4m3(const uint8_t *const block[4])
+{
+    const __m128i v = _mm_and_si128(_mm_setr_epi32((int)load_32(block[0]), (int)load_32(block[1]),
+                                                   (int)load_32(block[2]), (int)load_32(block[3])),
+                                    _mm_set1_epi8(0x7f));
+    const __m128i numbers = _mm_andnot_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)), v);
+    const __m128i turned = _mm_shuffle_epi8(
+        numbers, _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    return _mm256_slli_epi16(_mm256_cvtepu8_epi16(turned), 7);
 }
 
 #endif

@@ -143,30 +143,34 @@ INLINE vint small_chunk(enum dtype t, const uint8_t *p, size_t c, size_t left)
     }
 }
 
-/* The scales of a chunk, one for each 32-bit lane of the sums. */
-INLINE vfloat small_scales(enum dtype t, const uint8_t *p, size_t c, size_t left)
+/* ---- small blocks of four rows: lanes are parts of 16 and rows ---- */
+
+INLINE vfloat four_scales(enum dtype t, const uint8_t *const p[4], size_t c, size_t left)
 {
-    const uint8_t *const a = small_at(t, p, c);
     (void)left;
-    if (t != DT_NVFP4)
-        return float_all(small_scale(t, a, 0));
-    const unsigned first = c % 2 * 2;
-    return _mm256_setr_m128(_mm_set1_ps(small_scale(t, a, first)),
-                            _mm_set1_ps(small_scale(t, a, first + 1)));
+    const uint8_t *block[4];
+    UNROLL for (unsigned i = 0; i < 4; i++)
+        block[i] = small_at(t, p[i], c);
+    if (t == DT_NVFP4)
+        return mul(_mm256_cvtph_ps(half_of(sixteen_ue4m3(block), c % 2)), float_all(128));
+    const __m128 four = four_block_scales(t, block);
+    return _mm256_setr_m128(four, four);
 }
 
-/* The minima of a chunk's parts of 16 in as many lanes; 0 in the others. So the sums of x. */
-INLINE vfloat small_minima(enum dtype t, const uint8_t *p, size_t c, size_t left)
+INLINE vfloat four_minima(enum dtype t, const uint8_t *const p[4], size_t c, size_t left)
 {
-    const float m = load_half(small_at(t, p, c) + small_info(t).min_at);
     (void)left;
-    return _mm256_zextps128_ps256(_mm_setr_ps(m, m, 0, 0));
+    const uint8_t *block[4];
+    UNROLL for (unsigned i = 0; i < 4; i++)
+        block[i] = small_at(t, p[i], c);
+    const __m128 four = four_halves(block, small_info(t).min_at);
+    return _mm256_setr_m128(four, four);
 }
 
+/* The sums of a chunk's parts, for all rows. */
 INLINE vfloat part_sums(const float *sum)
 {
-    const __m128i two = _mm_cvtsi64_si128((long long)load_64((const uint8_t *)(const void *)sum));
-    return _mm256_zextps128_ps256(_mm_castsi128_ps(two));
+    return _mm256_setr_m128(_mm_set1_ps(sum[0]), _mm_set1_ps(sum[1]));
 }
 
 #endif

@@ -171,30 +171,49 @@ INLINE vint small_chunk(enum dtype t, const uint8_t *p, size_t c, size_t left)
     }
 }
 
-/* The scales of a chunk, one for each 32-bit lane of the sums. */
-INLINE vfloat small_scales(enum dtype t, const uint8_t *p, size_t c, size_t left)
+/* ---- small blocks of four rows: lanes are parts of 16 and rows ---- */
+
+/* The blocks of chunk c: of each row the first, and the second. */
+INLINE void blocks_at(enum dtype t, const uint8_t *const p[4], size_t c, size_t left,
+                      const uint8_t *first[4], const uint8_t *second[4])
 {
-    const struct two_blocks at = small_at(t, p, c, left);
-    if (t == DT_NVFP4) {
-        const __m128 four = _mm_setr_ps(small_scale(t, at.a, 0), small_scale(t, at.a, 1),
-                                        small_scale(t, at.a, 2), small_scale(t, at.a, 3));
-        return _mm512_permutexvar_ps(
-            _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3),
-            _mm512_castps128_ps512(four));
+    UNROLL for (unsigned i = 0; i < 4; i++) {
+        const struct two_blocks at = small_at(t, p[i], c, left);
+        first[i] = at.a;
+        second[i] = at.b;
     }
-    return _mm512_mask_broadcastss_ps(float_all(small_scale(t, at.a, 0)), 0xff00,
-                                      _mm_set_ss(small_scale(t, at.b, 0)));
 }
 
-/* The minima of a chunk's parts of 16 in as many lanes; 0 in the others. So the sums of x. */
-INLINE vfloat small_minima(enum dtype t, const uint8_t *p, size_t c, size_t left)
+/* a for two parts, then b */
+INLINE vfloat each_two_parts(__m128 a, __m128 b)
 {
-    const struct two_blocks at = small_at(t, p, c, left);
-    const float a = load_half(at.a + small_info(t).min_at);
-    const float b = load_half(at.b + small_info(t).min_at);
-    return _mm512_zextps128_ps512(_mm_setr_ps(a, a, b, b));
+    const vfloat v = _mm512_castps256_ps512(_mm256_setr_m128(a, b));
+    return _mm512_shuffle_f32x4(v, v, 0x50);
 }
 
-INLINE vfloat part_sums(const float *sum) { return _mm512_zextps128_ps512(_mm_loadu_ps(sum)); }
+INLINE vfloat four_scales(enum dtype t, const uint8_t *const p[4], size_t c, size_t left)
+{
+    const uint8_t *a[4], *b[4];
+    blocks_at(t, p, c, left, a, b);
+    if (t == DT_NVFP4)
+        return mul(_mm512_cvtph_ps(sixteen_ue4m3(a)), float_all(128));
+    return each_two_parts(four_block_scales(t, a), four_block_scales(t, b));
+}
+
+INLINE vfloat four_minima(enum dtype t, const uint8_t *const p[4], size_t c, size_t left)
+{
+    const uint8_t *a[4], *b[4];
+    blocks_at(t, p, c, left, a, b);
+    const unsigned at = small_info(t).min_at;
+    return each_two_parts(four_halves(a, at), four_halves(b, at));
+}
+
+/* The sums of a chunk's parts, for all rows. */
+INLINE vfloat part_sums(const float *sum)
+{
+    return _mm512_permutexvar_ps(
+        _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3),
+        _mm512_castps128_ps512(_mm_loadu_ps(sum)));
+}
 
 #endif

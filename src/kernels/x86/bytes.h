@@ -31,6 +31,15 @@ INLINE __m128i eight_halves(const uint8_t *const row[8], size_t at)
                           (short)load_16(row[6] + at), (short)load_16(row[7] + at));
 }
 
+/* Four rows' integers of 16 bits, put together outside the vector registers: inserted one by one,
+ * they would take the units that multiply. */
+INLINE uint64_t four_shorts(const uint8_t *const p[4], size_t at)
+{
+    const uint64_t a = load_16(p[0] + at), b = load_16(p[1] + at);
+    const uint64_t c = load_16(p[2] + at), d = load_16(p[3] + at);
+    return a | b << 16 | (c | d << 16) << 32;
+}
+
 /* Eight bytes, each twice, as 16-bit integers. */
 INLINE __m256i twice_epi16(uint64_t eight)
 {

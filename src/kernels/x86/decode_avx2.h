@@ -1,4 +1,4 @@
-/* decode_avx2.h - decode.h in 16 registers of 32 bytes.
+/* decode_avx2.h - decode_super.h in 16 registers of 32 bytes.
  *
  * 32 weights cost some 9 instructions to unpack and scale, 4 for each vector: one vector is bound
  * by reading, four by the multiplier. Two rows and four vectors would need all 16 registers for
@@ -9,8 +9,8 @@
 
 #include "kernels/x86/blocks_avx2.h"
 
-enum { VECTORS = 4, ROWS_AT_ONCE = 2, SUPER_ROWS = 2, ROWS_OF_4 = 1, IN_PLACE = true };
+enum { ROWS_OF_4 = 1, IN_PLACE = true };
 
-#include "kernels/x86/decode.h"
+#include "kernels/x86/decode_super.h"
 
 #endif

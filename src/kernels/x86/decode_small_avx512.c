@@ -1,4 +1,6 @@
-/* decode_small_avx512.c - decode.h for blocks of 16 and 32 with floats for scales. */
-#include "kernels/x86/decode_avx512.h"
+/* decode_small_avx512.c - decode_small.h for blocks of 16 and 32 with floats for scales. */
+#include "kernels/x86/blocks_avx512.h"
 
-SMALL_TYPES(DECODE)
+#include "kernels/x86/decode_small.h"
+
+SMALL_TYPES(DECODE_SMALL)

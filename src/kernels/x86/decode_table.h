@@ -1,4 +1,4 @@
-/* decode_table.h - which function of decode.h multiplies a type, and the calls of them. The
+/* decode_table.h - which function of decode_*.h multiplies a type, and the calls of them. The
  * skeleton of decode_avx*.c.
  */
 #ifndef GLIM_KERNELS_X86_DECODE_TABLE_H

@@ -36,7 +36,6 @@ INLINE void store_first(void *p, size_t n, vfloat v)
 /* ---- integers of 32 bits ---- */
 INLINE vint lane_numbers(void) { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
 INLINE vint int_load_first(const void *p, size_t n) { return as_int(load_first(p, n)); }
-INLINE void int_store(void *p, vint v) { _mm256_storeu_si256(p, v); }
 INLINE vint int_xor(vint a, vint b) { return _mm256_xor_si256(a, b); }
 INLINE vint int_max(vint a, vint b) { return _mm256_max_epi32(a, b); }
 INLINE vint int_near(vfloat v) { return _mm256_cvtps_epi32(v); }

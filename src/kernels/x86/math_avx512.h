@@ -41,7 +41,6 @@ INLINE vint int_load_first(const void *p, size_t n)
 {
     return _mm512_maskz_loadu_epi32(first_lanes(n), p);
 }
-INLINE void int_store(void *p, vint v) { _mm512_storeu_si512(p, v); }
 INLINE vint int_max(vint a, vint b) { return _mm512_max_epi32(a, b); } /* signed */
 INLINE vint int_near(vfloat v) { return _mm512_cvtps_epi32(v); } /* to nearest, ties to even */
 

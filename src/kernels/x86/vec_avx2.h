@@ -17,6 +17,7 @@ typedef __m256i vlanes; /* all bits of a lane, or none */
 /* ---- integers ---- */
 INLINE vint int_zero(void) { return _mm256_setzero_si256(); }
 INLINE vint int_load(const void *p) { return load_256(p); }
+INLINE void int_store(void *p, vint v) { _mm256_storeu_si256(p, v); }
 INLINE vint int_all(int32_t v) { return _mm256_set1_epi32(v); }
 INLINE vint int_twice(vint v) { return _mm256_or_si256(v, _mm256_slli_epi32(v, 16)); }
 INLINE vint int_and(vint a, vint b) { return _mm256_and_si256(a, b); }
@@ -54,9 +55,6 @@ INLINE vint dot_8_sums(vint sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi
 
 INLINE vint even_bytes(vint v) { return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8); }
 INLINE vint odd_bytes(vint v) { return _mm256_srai_epi16(v, 8); }
-/* The same times 256, with one instruction each. */
-INLINE vint even_bytes_up(vint v) { return _mm256_slli_epi16(v, 8); }
-INLINE vint odd_bytes_up(vint v) { return int_and(v, int_all((int)0xff00ff00)); }
 
 /* Bytes without a sign: 0, 2, ... (1, 3, ...) as integers of 16 bits; each plus n. */
 INLINE vint even_unsigned(vint v) { return int_and(v, int_all(0x00ff00ff)); }
@@ -100,6 +98,20 @@ INLINE float lanes_sum(vfloat v)
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+/* ---- lanes that are two parts of four, and in them four rows ---- */
+INLINE vint parts_of_four(const vint v[4])
+{
+    const vint a = int_add(_mm256_unpacklo_epi32(v[0], v[1]), _mm256_unpackhi_epi32(v[0], v[1]));
+    const vint b = int_add(_mm256_unpacklo_epi32(v[2], v[3]), _mm256_unpackhi_epi32(v[2], v[3]));
+    return int_add(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+}
+
+INLINE __m128 four_of_parts(const vfloat *v)
+{
+    const __m256 two = add(v[0], v[1]);
+    return _mm_add_ps(_mm256_castps256_ps128(two), _mm256_extractf128_ps(two, 1));
 }
 
 /* ---- of LANES rows ---- */

@@ -1,7 +1,7 @@
 /* vec_avx512.h - the registers of the avx512 level: 64 bytes, 16 lanes of 32 bits.
  *
- * decode.h, prefill.h and float.h are written in these names; vec_avx2.h has the same ones, half as
- * wide. What a name means stands here.
+ * decode_*.h, prefill.h and float.h are written in these names; vec_avx2.h has the same ones, half
+ * as wide. What a name means stands here.
  */
 #ifndef GLIM_KERNELS_X86_VEC_AVX512_H
 #define GLIM_KERNELS_X86_VEC_AVX512_H
@@ -26,6 +26,7 @@ INLINE vint both(__m256i a, __m256i b)
 
 INLINE vint int_zero(void) { return _mm512_setzero_si512(); }
 INLINE vint int_load(const void *p) { return _mm512_loadu_si512(p); }
+INLINE void int_store(void *p, vint v) { _mm512_storeu_si512(p, v); }
 INLINE vint int_all(int32_t v) { return _mm512_set1_epi32(v); }
 INLINE vint int_twice(vint v) { return _mm512_or_si512(v, _mm512_slli_epi32(v, 16)); }
 INLINE vint int_xor(vint a, vint b) { return _mm512_xor_si512(a, b); }
@@ -59,9 +60,6 @@ INLINE vint dot_8_sums(vint sum) { return sum; }
 /* Signed bytes 0, 2, ... (1, 3, ...) as integers of 16 bits. */
 INLINE vint even_bytes(vint v) { return _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8); }
 INLINE vint odd_bytes(vint v) { return _mm512_srai_epi16(v, 8); }
-/* The same times 256, with one instruction each. */
-INLINE vint even_bytes_up(vint v) { return _mm512_slli_epi16(v, 8); }
-INLINE vint odd_bytes_up(vint v) { return int_and(v, int_all((int)0xff00ff00)); }
 
 /* Bytes without a sign: 0, 2, ... (1, 3, ...) as integers of 16 bits; each plus n. */
 INLINE vint even_unsigned(vint v) { return int_and(v, int_all(0x00ff00ff)); }
@@ -107,6 +105,23 @@ INLINE vfloat sub_mul(vfloat a, vfloat b, vfloat c) { return _mm512_fnmadd_ps(a,
 
 /* Halves added to each other until one lane is left. */
 INLINE float lanes_sum(vfloat v) { return _mm512_reduce_add_ps(v); }
+
+/* ---- lanes that are four parts, and in them four rows ---- */
+/* Of four rows' sums, four lanes of which are a part: each part's in one lane. */
+INLINE vint parts_of_four(const vint v[4])
+{
+    const vint a = int_add(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+    const vint b = int_add(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+    return int_add(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+
+/* Each row's parts together: (0 + 2) + (1 + 3). */
+INLINE __m128 four_of_parts(const vfloat *v)
+{
+    const __m256 two = _mm256_add_ps(_mm512_castps512_ps256(v[0]),
+                                     _mm512_extractf32x8_ps(v[0], 1));
+    return _mm_add_ps(_mm256_castps256_ps128(two), _mm256_extractf128_ps(two, 1));
+}
 
 /* ---- of LANES rows, `at` bytes from their starts ---- */
 INLINE vint ints_at(const uint8_t *const row[LANES], size_t at)

@@ -1,4 +1,4 @@
-/* decode.h - few vectors against rows of integer blocks, each read once, as it is stored.
+/* decode_super.h - few vectors against rows of super-blocks, each read once, as it is stored.
  *
  *     y[t,r] = sum over groups g of 256:  s[t,g] * d_g * sum v q[t]  (- dmin_g * sum m sum16[t])
  *
@@ -7,38 +7,36 @@
  * high + low, which sums keep apart until the end of a block. More vectors share what it takes to
  * make 16-bit integers of u: there the sum is the same number, added in another order.
  *
- * The skeleton of decode_*_avx*.c, which include it through decode_avx*.h, behind blocks_avx*.h and
+ * The skeleton of decode_super_*.c and decode_lattice_*.c, which include it through decode_avx*.h,
+ * behind blocks_avx*.h and
  *
- *     ROWS_AT_ONCE   rows walked together: x is loaded once for all of them
- *     SUPER_ROWS     the same of super-blocks, at most 2 (super_begin)
- *     VECTORS        vectors a pass takes, 4; more go over the rows again, which by then lie in the
- *                    first-level cache
  *     ROWS_OF_4      rows walked together where a pass has 4 vectors (or 3)
- *     IN_PLACE       a super-block's sums are added to in their registers (add_dot_16)
+ *     IN_PLACE       a block's sums are added to in their registers (add_dot_16)
  *
- * What comes before a super-block's chunks (scales, points looked up) is done one block ahead: a
- * long chain, which the machine does not see early enough to begin it while it multiplies.
+ * More vectors than VECTORS go over the rows again, which by then lie in the first-level cache.
+ * What comes before a block's chunks (scales, points looked up) is done one block ahead: a long
+ * chain, which the machine does not see early enough to begin it while it multiplies.
  *
  * The bits of y[t,r] depend on row r and vector t alone: each vector runs through the same float
  * operations in its own registers, whichever others run beside it, and integers are exact.
  */
-#ifndef GLIM_KERNELS_X86_DECODE_H
-#define GLIM_KERNELS_X86_DECODE_H
+#ifndef GLIM_KERNELS_X86_DECODE_SUPER_H
+#define GLIM_KERNELS_X86_DECODE_SUPER_H
 
 #include "kernels/x86/decode_types.h"
 
-enum { CHUNKS = PACK_GROUP / VEC_BYTES };
-
-INLINE unsigned rows_at_once(bool super) { return super ? SUPER_ROWS : ROWS_AT_ONCE; }
+enum {
+    ROWS_AT_ONCE = 2, /* x is loaded once for all of them (super_begin) */
+    CHUNKS = PACK_GROUP / VEC_BYTES,
+};
 
 /* What is added up for `ROWS_AT_ONCE` rows and `VECTORS` vectors. */
 struct sums {
     vfloat at[ROWS_AT_ONCE][VECTORS];
 };
 
-/* The products of chunk c of group g, added to sum: x is loaded once for all rows. in_place: as
- * IN_PLACE has it. */
-INLINE void chunk_times(unsigned R, unsigned T, bool in_place, const vint even[ROWS_AT_ONCE],
+/* The products of chunk c of group g, added to sum: x is loaded once for all rows. */
+INLINE void chunk_times(unsigned R, unsigned T, const vint even[ROWS_AT_ONCE],
                         const vint odd[ROWS_AT_ONCE], const struct vectors *x, size_t g, size_t c,
                         vint sum[ROWS_AT_ONCE][VECTORS])
 {
@@ -46,7 +44,7 @@ INLINE void chunk_times(unsigned R, unsigned T, bool in_place, const vint even[R
     UNROLL for (unsigned v = 0; v < T; v++) {
         const vint a = int_load(x->q[v] + at), b = int_load(x->q[v] + at + PACK_CHUNK / 2);
         UNROLL for (unsigned i = 0; i < R; i++) {
-            if (in_place) {
+            if (IN_PLACE) {
                 add_dot_16(&sum[i][v], even[i], a);
                 add_dot_16(&sum[i][v], odd[i], b);
             } else {
@@ -77,7 +75,7 @@ INLINE void super_products(enum dtype t, unsigned R, unsigned T,
             even[i] = mul_16(even_unsigned(bytes), fold);
             odd[i] = mul_16(odd_unsigned(bytes), fold);
         }
-        chunk_times(R, T, IN_PLACE, even, odd, x, g, c, sum);
+        chunk_times(R, T, even, odd, x, g, c, sum);
     }
 }
 
@@ -134,54 +132,9 @@ INLINE void super_group(enum dtype t, unsigned R, unsigned T, const uint8_t *con
     }
 }
 
-/* Chunk c, `left` columns before the end of the row at c = 0, of R rows: products to part, minima
- * to acc. */
-INLINE void small_times(enum dtype t, unsigned R, unsigned T, const uint8_t *const p[ROWS_AT_ONCE],
-                        size_t g, size_t c, size_t left, const struct vectors *x,
-                        vfloat part[ROWS_AT_ONCE][VECTORS], struct sums *acc)
-{
-    vint even[ROWS_AT_ONCE], odd[ROWS_AT_ONCE], sum[ROWS_AT_ONCE][VECTORS];
-    UNROLL for (unsigned i = 0; i < R; i++) {
-        const vint bytes = small_chunk(t, p[i], c, left);
-        even[i] = even_bytes_up(bytes);
-        odd[i] = odd_bytes_up(bytes);
-        UNROLL for (unsigned v = 0; v < T; v++)
-            sum[i][v] = int_zero();
-    }
-    chunk_times(R, T, false, even, odd, x, g, c, sum);
-    UNROLL for (unsigned i = 0; i < R; i++) {
-        const vfloat scale = small_scales(t, p[i], c, left);
-        UNROLL for (unsigned v = 0; v < T; v++)
-            part[i][v] = mul_add(float_of(sum[i][v]), scale, part[i][v]);
-        if (!small_info(t).min_at)
-            continue;
-        const vfloat min = small_minima(t, p[i], c, left);
-        const size_t at = g * PARTS + c * (VEC_BYTES / PACK_SUM);
-        UNROLL for (unsigned v = 0; v < T; v++)
-            acc->at[i][v] = mul_add(min, part_sums(x->sum[v] + at), acc->at[i][v]);
-    }
-}
-
-/* Up to 256 columns of R rows, of which `left` are there, against T vectors. */
-INLINE void small_group(enum dtype t, unsigned R, unsigned T, const uint8_t *const p[ROWS_AT_ONCE],
-                        size_t g, size_t left, const struct vectors *x, struct sums *acc)
-{
-    vfloat part[ROWS_AT_ONCE][VECTORS];
-    UNROLL for (unsigned i = 0; i < R; i++)
-        UNROLL for (unsigned v = 0; v < T; v++)
-            part[i][v] = float_zero();
-    const size_t chunks = left >= PACK_GROUP ? CHUNKS : (left + VEC_BYTES - 1) / VEC_BYTES;
-    for (size_t c = 0; c < chunks; c++)
-        small_times(t, R, T, p, g, c, left, x, part, acc);
-    UNROLL for (unsigned i = 0; i < R; i++)
-        UNROLL for (unsigned v = 0; v < T; v++)
-            acc->at[i][v] =
-                mul_add(part[i][v], float_all(x->scale[v][g] * (1.0f / 256)), acc->at[i][v]);
-}
-
 /* y[i][v] = row i times vector v; ahead: bytes to the rows that come next, which are called for.
  * The last super-block is begun twice: there is none after it. */
-INLINE void rows_times(enum dtype t, bool super, unsigned R, unsigned T,
+INLINE void rows_times(enum dtype t, unsigned R, unsigned T,
                        const uint8_t *const row[ROWS_AT_ONCE], size_t ahead, size_t cols,
                        const struct vectors *x, float y[ROWS_AT_ONCE][VECTORS])
 {
@@ -189,11 +142,9 @@ INLINE void rows_times(enum dtype t, bool super, unsigned R, unsigned T,
     UNROLL for (unsigned i = 0; i < R; i++)
         UNROLL for (unsigned v = 0; v < T; v++)
             acc.at[i][v] = float_zero();
-    const size_t bytes = super ? super_info(t).bytes
-                               : PACK_GROUP / small_info(t).len * small_info(t).bytes;
+    const size_t bytes = super_info(t).bytes;
     struct begun begun, next;
-    if (super)
-        super_begin(t, R, row, &begun);
+    super_begin(t, R, row, &begun);
     for (size_t g = 0; g * PACK_GROUP < cols; g++) {
         const uint8_t *p[ROWS_AT_ONCE], *after[ROWS_AT_ONCE];
         const size_t step = (g + 1) * PACK_GROUP < cols ? bytes : 0;
@@ -203,13 +154,9 @@ INLINE void rows_times(enum dtype t, bool super, unsigned R, unsigned T,
             UNROLL for (size_t at = 0; at < bytes; at += 64)
                 call_for(p[i] + ahead + at);
         }
-        if (super) {
-            super_begin(t, R, after, &next);
-            super_group(t, R, T, p, &begun, g, x, &acc);
-            begun = next;
-        } else {
-            small_group(t, R, T, p, g, cols - g * PACK_GROUP, x, &acc);
-        }
+        super_begin(t, R, after, &next);
+        super_group(t, R, T, p, &begun, g, x, &acc);
+        begun = next;
     }
     UNROLL for (unsigned i = 0; i < R; i++)
         UNROLL for (unsigned v = 0; v < T; v++)
@@ -217,32 +164,29 @@ INLINE void rows_times(enum dtype t, bool super, unsigned R, unsigned T,
 }
 
 /* T <= VECTORS vectors; 3 run as 4. */
-INLINE void rows_pass(enum dtype t, bool super, size_t T, const uint8_t *const row[ROWS_AT_ONCE],
-                      size_t ahead, size_t cols, const struct vectors *x,
-                      float y[ROWS_AT_ONCE][VECTORS])
+INLINE void rows_pass(enum dtype t, size_t T, const uint8_t *const row[ROWS_AT_ONCE], size_t ahead,
+                      size_t cols, const struct vectors *x, float y[ROWS_AT_ONCE][VECTORS])
 {
-    const unsigned R = rows_at_once(super);
     if (T == 1)
-        rows_times(t, super, R, 1, row, ahead, cols, x, y);
+        rows_times(t, ROWS_AT_ONCE, 1, row, ahead, cols, x, y);
     else if (T == 2)
-        rows_times(t, super, R, 2, row, ahead, cols, x, y);
+        rows_times(t, ROWS_AT_ONCE, 2, row, ahead, cols, x, y);
     else
-        for (unsigned i = 0; i < R; i += ROWS_OF_4)
-            rows_times(t, super, ROWS_OF_4, 4, row + i, ahead, cols, x, y + i);
+        for (unsigned i = 0; i < ROWS_AT_ONCE; i += ROWS_OF_4)
+            rows_times(t, ROWS_OF_4, 4, row + i, ahead, cols, x, y + i);
 }
 
 /* All vectors against the rows from r on; where fewer are left, the last one again. */
-INLINE void rows_step(enum dtype t, bool super, const struct call *c, uint64_t r)
+INLINE void rows_step(enum dtype t, const struct call *c, uint64_t r)
 {
     const uint8_t *row[ROWS_AT_ONCE];
-    const unsigned all = rows_at_once(super);
-    const size_t R = c->r1 - r < all ? (size_t)(c->r1 - r) : all;
-    UNROLL for (size_t i = 0; i < all; i++)
+    const size_t R = c->r1 - r < ROWS_AT_ONCE ? (size_t)(c->r1 - r) : ROWS_AT_ONCE;
+    UNROLL for (size_t i = 0; i < ROWS_AT_ONCE; i++)
         row[i] = c->w->data + (r + (i < R ? i : R - 1)) * c->w->row_bytes;
     for (size_t v = 0; v < c->T; v += VECTORS) {
         const size_t T = c->T - v < VECTORS ? c->T - v : VECTORS;
         float y[ROWS_AT_ONCE][VECTORS];
-        rows_pass(t, super, T, row, all * (size_t)c->w->row_bytes, (size_t)c->w->cols,
+        rows_pass(t, T, row, ROWS_AT_ONCE * (size_t)c->w->row_bytes, (size_t)c->w->cols,
                   &c->pass[v / VECTORS], y);
         for (size_t i = 0; i < R; i++)
             for (size_t j = 0; j < T; j++)
@@ -250,14 +194,12 @@ INLINE void rows_step(enum dtype t, bool super, const struct call *c, uint64_t r
     }
 }
 
-INLINE void all_rows(enum dtype t, bool super, const struct call *c)
-{
-    for (uint64_t r = c->r0; r < c->r1; r += rows_at_once(super))
-        rows_step(t, super, c, r);
-}
-
 /* The function of one type; each file makes those of a family (simd/types.h). */
 #define DECODE(name, type, super)                                                                  \
-    void LEVEL(rows_##name)(const struct call *c) { all_rows(type, super, c); }
+    void LEVEL(rows_##name)(const struct call *c)                                                  \
+    {                                                                                              \
+        for (uint64_t r = c->r0; r < c->r1; r += ROWS_AT_ONCE)                                     \
+            rows_step(type, c, r);                                                                 \
+    }
 
 #endif
