@@ -56,6 +56,20 @@ def start(*args, **kw):
                             stderr=subprocess.PIPE, **kw)
 
 
+def wait_at_work(p, seconds):
+    """Until a program has taken SIGINT into its own hands and used so much processor time."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with open(f"/proc/{p.pid}/status", encoding="ascii") as f:
+            caught = int(re.search(r"SigCgt:\s+(\w+)", f.read()).group(1), 16)
+        with open(f"/proc/{p.pid}/stat", encoding="ascii") as f:
+            used = sum(map(int, f.read().rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+        if caught >> (signal.SIGINT - 1) & 1 and used >= seconds:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{p.args} is not at work")
+
+
 def man_page(name):
     """The page as plain text: mandoc prints bold by striking a letter over itself."""
     page = subprocess.run(["mandoc", "-T", "utf8", f"docs/man/{name}"], cwd=ROOT, capture_output=True, text=True, check=True)

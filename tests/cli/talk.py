@@ -4,9 +4,8 @@ import os
 import re
 import stat
 import subprocess
-import time
 
-from harness import GLIM, ROOT, TMP, Terminal, glim, ok, refused, start, test, with_model
+from harness import GLIM, ROOT, TMP, Terminal, glim, ok, refused, start, test, wait_at_work, with_model
 from verbs import document, path, request
 
 
@@ -164,7 +163,7 @@ def test_interrupted_answer_as_ids_and_json():
     out, err = p.communicate(timeout=60)
     assert p.returncode == 130 and json.loads(first + out) and err == b"", (first, out[-99:], err)
     p = endless("--json")
-    time.sleep(1)
+    wait_at_work(p, 0.5)
     p.send_signal(2)
     out, err = p.communicate(timeout=60)
     assert p.returncode == 130 and err == b"", (p.returncode, err)
@@ -175,7 +174,7 @@ def test_interrupted_answer_as_ids_and_json():
 def test_interrupted_while_reading():
     for args in (["run"], ["tokenize"], ["template"], ["ppl", "-f", "-"]):
         p = start(*args)
-        time.sleep(0.5)
+        wait_at_work(p, 0)
         p.send_signal(2)
         out, err = p.communicate(timeout=30)
         assert p.returncode == 130 and out == b"" and err == b"", (args, p.returncode, out, err)

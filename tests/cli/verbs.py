@@ -7,10 +7,9 @@ import re
 import struct
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree
 
-from harness import GLIM, MODEL, ROOT, TMP, glim, ok, refused, start, test, with_model
+from harness import GLIM, MODEL, ROOT, TMP, glim, ok, refused, start, test, wait_at_work, with_model
 
 TEXTS = ["Hello, world!", "  two  spaces\n\nand lines\t", "Zoë – naïve café, 你好 🎉", "a", "<|user|> [gMASK]<sop>",
          "123456789 3.14 it's I'LL", "\x00\x01\x7f", "tail\n", "e\u0301 \u200b"]
@@ -585,7 +584,7 @@ def test_interrupted_work():
             p.stdin.write(open(book(), "rb").read() * 500)
         p.stdin.close()
         p.stdin = None
-        time.sleep(0.7)
+        wait_at_work(p, 0.5)
         p.send_signal(2)
         out, err = p.communicate(timeout=60)
         assert p.returncode == 130 and out == b"" and err == b"", (args, p.returncode, out, err)
