@@ -31,10 +31,10 @@ static float *matmul(struct check *c, const struct product *p, size_t T, uint64_
 }
 
 /* How products with integer blocks round x: by max|x| of `group` columns / steps; of_itself: both
- * factors also by this part of themselves. */
+ * factors also by this part of themselves; least: what is smaller counts as 0. */
 struct rounding {
     size_t group;
-    long double steps, of_itself;
+    long double steps, of_itself, least;
 };
 
 /* Do prompts of this level multiply bytes of this type? */
@@ -52,10 +52,10 @@ static bool has_quads(const char *level, enum dtype t)
 static struct rounding rounding_of(const struct check *c, enum dtype t, enum kernel_role role)
 {
     if (role == ROLE_PREFILL && has_quads(c->k.level, t))
-        return (struct rounding){32, 254, 0};
+        return (struct rounding){32, 254, 0, 0};
     if (role == ROLE_PREFILL && strcmp(c->k.level, "amx") == 0) /* bf16; minima may cancel */
-        return (struct rounding){256, 0x1p20L, 0x1p-8L};
-    return (struct rounding){256, 16382, 0};
+        return (struct rounding){256, 0x1p20L, 0x1p-8L, 0x1p-126L};
+    return (struct rounding){256, 16382, 0, 0};
 }
 
 /* Sum over groups of sum|w| times the rounding of one element, and of each product's own. */
@@ -74,7 +74,7 @@ static long double rounding_bound(const struct check *c, const struct product *p
             const long double w = fabsl((long double)p->values[r * cols + i]);
             most = fmaxl(most, x);
             sum += w;
-            bound += w * x * round.of_itself * 1.01L;
+            bound += w * x * round.of_itself * 1.01L + (x + 1) * round.least;
         }
         bound += most / round.steps * 1.001L * sum;
     }
