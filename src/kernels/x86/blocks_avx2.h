@@ -145,12 +145,18 @@ INLINE vint small_chunk(enum dtype t, const uint8_t *p, size_t c, size_t left)
 
 /* ---- small blocks of four rows: lanes are parts of 16 and rows ---- */
 
+/* The block that chunk c is of, of each row. */
+INLINE void blocks_at(enum dtype t, const uint8_t *const p[4], size_t c, const uint8_t *block[4])
+{
+    UNROLL for (unsigned i = 0; i < 4; i++)
+        block[i] = small_at(t, p[i], c);
+}
+
 INLINE vfloat four_scales(enum dtype t, const uint8_t *const p[4], size_t c, size_t left)
 {
     (void)left;
     const uint8_t *block[4];
-    UNROLL for (unsigned i = 0; i < 4; i++)
-        block[i] = small_at(t, p[i], c);
+    blocks_at(t, p, c, block);
     if (t == DT_NVFP4)
         return mul(_mm256_cvtph_ps(half_of(sixteen_ue4m3(block), c % 2)), float_all(128));
     const __m128 four = four_block_scales(t, block);
@@ -161,8 +167,7 @@ INLINE vfloat four_minima(enum dtype t, const uint8_t *const p[4], size_t c, siz
 {
     (void)left;
     const uint8_t *block[4];
-    UNROLL for (unsigned i = 0; i < 4; i++)
-        block[i] = small_at(t, p[i], c);
+    blocks_at(t, p, c, block);
     const __m128 four = four_halves(block, small_info(t).min_at);
     return _mm256_setr_m128(four, four);
 }
