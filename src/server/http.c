@@ -303,7 +303,7 @@ int http_start(struct http **out, const struct http_options *o, struct err *e)
     }
     h->limits = o->limits;
     h->handler = o->handler;
-    h->epoll_fd = h->stop_fd = -1;
+    h->epoll_fd = h->stop_fd = h->quiesced_fd = -1;
     (void)pthread_mutex_init(&h->lock, NULL);
     if (make_spares(h, o, e) != 0
         || workers_start(&h->workers, o->workers, &h->handler, e) != 0 || watch_start(h, e) != 0
@@ -321,9 +321,10 @@ void http_drain(struct http *h)
 {
     if (atomic_exchange(&h->draining, true))
         return;
-    const MHD_socket fd = MHD_quiesce_daemon(h->daemon);
-    if (fd != MHD_INVALID_SOCKET)
-        (void)close(fd);
+    /* Its thread may still be looking at the socket: it is closed when that has ended. */
+    h->quiesced_fd = MHD_quiesce_daemon(h->daemon);
+    if (h->quiesced_fd >= 0)
+        (void)shutdown(h->quiesced_fd, SHUT_RDWR);
 }
 
 void http_stop(struct http *h)
@@ -335,6 +336,8 @@ void http_stop(struct http *h)
     watch_cut_all(h);
     if (h->daemon)
         MHD_stop_daemon(h->daemon);
+    if (h->quiesced_fd >= 0)
+        (void)close(h->quiesced_fd);
     watch_stop(h);
     workers_stop(h->workers);
     h->daemon = NULL;

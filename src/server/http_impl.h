@@ -64,6 +64,7 @@ struct link {
 
 struct http {
     struct MHD_Daemon *daemon;
+    int quiesced_fd; /* once draining: the socket that was listened at; else -1 */
     struct http_limits limits;
     struct http_handler handler;
     atomic_bool draining, stopping;

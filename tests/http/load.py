@@ -15,13 +15,13 @@ from harness import SLOW, Server, test
 AT_ONCE, LEAVING = 64, 0.1
 SECONDS = float(os.environ.get("GLIM_TEST_LOAD_SECONDS", "0"))
 REQUESTS = int(os.environ.get("GLIM_TEST_LOAD_REQUESTS", "200"))
-# What differs between two answers to one request: names, moments, and what the cache had.
+# What differs between two answers to one request: names, moments, numbers that keep-alives take, and what the cache had.
 CHANGING = re.compile(
     rb'"(?:id|response_id|item_id|call_id|request_id|signature|encrypted_content|obfuscation)":"[^"]*"|'
-    rb'"(?:created|created_at|completed_at|\w+_ms|\w+_per_second|'
+    rb'"(?:created|created_at|completed_at|sequence_number|\w+_ms|\w+_per_second|'
     rb'cached_tokens|cache_read_input_tokens|cache_creation_input_tokens|input_tokens|prompt_n|cache_n|'
     rb'draft_n|draft_n_accepted|accepted_prediction_tokens|rejected_prediction_tokens)":[0-9.e+-]+')
-PINGS = re.compile(rb'(?:^|(?<=\n)): ping\n\n|event: ping\ndata: [^\n]*\n\n')
+PINGS = re.compile(rb'(?:^|(?<=\n)): ping\n\n|event: (?:ping|keepalive)\ndata: [^\n]*\n\n')
 PLACES = ("harbour", "lighthouse", "library", "market", "workshop", "station")
 WEATHER = {"name": "get_weather", "description": "Weather of a city", "parameters": {
     "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}
