@@ -3,7 +3,11 @@
  *
  * Which variables and arguments each client wants is a table. In its texts %u is the server's
  * address, %k the key, %m what the server calls its model; that is asked of the server (models.h)
- * unless it is given. The program is then replaced by the client's.
+ * unless it is given. %c is how many tokens the server's context has: clients assume 200,000 to a
+ * million of a model that they do not know, and would not shorten their conversations in time; %l
+ * the same as a member of opencode's JSON. Where that is not known, or less than clients can
+ * shorten to, texts with %c are left out and %l is empty. The program is then replaced by the
+ * client's.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +22,8 @@
 #include "cli/out.h"
 
 enum { SETTINGS_MAX = 12, WORDS_MAX = 16, KEY_FILE_BYTES = 1 << 20 };
+/* Clients keep up to 33,000 tokens free (Claude Code), and begin with up to 17,000. */
+enum { LEAST_CONTEXT_TOK = 65536 };
 
 struct client {
     const char *name, *install;
@@ -41,6 +47,7 @@ static const struct client clients[] = {
       {"ANTHROPIC_DEFAULT_SONNET_MODEL", "%m"},
       {"ANTHROPIC_DEFAULT_HAIKU_MODEL", "%m"},
       {"CLAUDE_CODE_SUBAGENT_MODEL", "%m"},
+      {"CLAUDE_CODE_MAX_CONTEXT_TOKENS", "%c"},
       {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"},
       {"API_TIMEOUT_MS", "3600000"}},
      {NULL}},
@@ -50,12 +57,13 @@ static const struct client clients[] = {
       "model_providers.glim.base_url=\"%u/v1\"", "-c",
       "model_providers.glim.wire_api=\"responses\"", "-c",
       "model_providers.glim.env_key=\"GLIM_API_KEY\"", "-c",
-      "model_providers.glim.stream_idle_timeout_ms=3600000", "-m", "%m"}},
+      "model_providers.glim.stream_idle_timeout_ms=3600000", "--config=model_context_window=%c",
+      "-m", "%m"}},
     {"opencode", "npm install -g opencode-ai", none,
      {{"OPENCODE_CONFIG_CONTENT",
        "{\"model\":\"glim/%m\",\"small_model\":\"glim/%m\",\"provider\":{\"glim\":{\"npm\":"
        "\"@ai-sdk/openai-compatible\",\"name\":\"glim\",\"options\":{\"baseURL\":\"%u/v1\","
-       "\"apiKey\":\"%k\",\"timeout\":3600000},\"models\":{\"%m\":{\"name\":\"%m\"}}}}}"}},
+       "\"apiKey\":\"%k\",\"timeout\":3600000},\"models\":{\"%m\":{\"name\":\"%m\"%l}}}}}"}},
      {NULL}},
     {"aider", "pip install aider-chat", none,
      {{"OPENAI_API_BASE", "%u/v1"},
@@ -68,18 +76,24 @@ static const struct client clients[] = {
 
 struct launch {
     const struct client *client;
-    struct buf url, key, model;
+    struct buf url, key, model, context, limit;
 };
 
 /* ---- texts ---- */
 
-static void expand(const struct launch *l, const char *text, struct buf *out)
+/* False: the text is left out. Else the caller deinits *out. */
+static bool expand(const struct launch *l, const char *text, struct buf *out)
 {
+    if (strstr(text, "%c") && l->context.len == 0)
+        return false;
+    buf_init(out);
     for (; *text; text++) {
         const char c = text[0] == '%' ? text[1] : 0;
         const struct buf *const b = c == 'u'   ? &l->url
                                     : c == 'k' ? &l->key
                                     : c == 'm' ? &l->model
+                                    : c == 'c' ? &l->context
+                                    : c == 'l' ? &l->limit
                                                : NULL;
         if (b)
             buf_add(out, b->data, b->len);
@@ -87,6 +101,7 @@ static void expand(const struct launch *l, const char *text, struct buf *out)
             buf_addc(out, *text);
         text += b != NULL;
     }
+    return true;
 }
 
 /* 'text', as a shell takes it. */
@@ -143,9 +158,23 @@ static int read_key(struct launch *l, const struct opts *o, struct err *e)
     return GLIM_OK;
 }
 
+static void take_context(struct launch *l, uint64_t tok)
+{
+    if (tok > 0 && tok < LEAST_CONTEXT_TOK)
+        say_notice("the server's context has %llu tokens: little for %s, which does not know it; "
+                   "glim serve --ctx 131072 has more",
+                   (unsigned long long)tok, l->client->name);
+    if (tok < LEAST_CONTEXT_TOK)
+        return;
+    buf_addf(&l->context, "%llu", (unsigned long long)tok);
+    buf_addf(&l->limit, ",\"limit\":{\"context\":%llu,\"output\":%llu}", (unsigned long long)tok,
+             (unsigned long long)tok / 4);
+}
+
 static int read_options(struct launch *l, const struct opts *o, struct err *e)
 {
     const char *const url = o->url ? o->url : "http://127.0.0.1:4546";
+    uint64_t context_tok = 0;
     size_t n = strlen(url);
     while (n > 0 && url[n - 1] == '/')
         n--;
@@ -158,8 +187,9 @@ static int read_options(struct launch *l, const struct opts *o, struct err *e)
         return err_set(e, GLIM_EINVAL, "--url %s: expected http://HOST:PORT", url);
     if (o->alias)
         buf_adds(&l->model, o->alias);
-    else if (models_ask(l->url.data, l->key.data, &l->model, e) != GLIM_OK)
+    else if (models_ask(l->url.data, l->key.data, &l->model, &context_tok, e) != GLIM_OK)
         return e->code;
+    take_context(l, context_tok);
     if (is_plain(&l->model))
         return GLIM_OK;
     return err_set(e, GLIM_EINVAL, "the model's name \"%s\" has white space, quotes or control "
@@ -176,8 +206,8 @@ static void print(const struct launch *l)
         buf_addf(&line, "unset %s\n", l->client->unset[i]);
     for (size_t i = 0; i < SETTINGS_MAX && l->client->set[i].name; i++) {
         struct buf value;
-        buf_init(&value);
-        expand(l, l->client->set[i].value, &value);
+        if (!expand(l, l->client->set[i].value, &value))
+            continue;
         buf_addf(&line, "export %s=", l->client->set[i].name);
         put_quoted(value.data, &line);
         buf_addc(&line, '\n');
@@ -186,8 +216,8 @@ static void print(const struct launch *l)
     buf_addf(&line, "# %s", l->client->name);
     for (size_t i = 0; i < WORDS_MAX && l->client->words[i]; i++) {
         struct buf word;
-        buf_init(&word);
-        expand(l, l->client->words[i], &word);
+        if (!expand(l, l->client->words[i], &word))
+            continue;
         buf_addc(&line, ' ');
         put_quoted(word.data, &line);
         buf_deinit(&word);
@@ -202,8 +232,8 @@ static int set_environment(const struct launch *l)
         (void)unsetenv(l->client->unset[i]);
     for (size_t i = 0; i < SETTINGS_MAX && l->client->set[i].name; i++) {
         struct buf value;
-        buf_init(&value);
-        expand(l, l->client->set[i].value, &value);
+        if (!expand(l, l->client->set[i].value, &value))
+            continue;
         const int rc = value.failed ? -1 : setenv(l->client->set[i].name, value.data, 1);
         buf_deinit(&value);
         if (rc != 0)
@@ -223,8 +253,8 @@ static int run(const struct launch *l, const struct opts *o)
     argv[n++] = l->client->name;
     for (size_t i = 0; i < WORDS_MAX && l->client->words[i]; i++) {
         struct buf text;
-        buf_init(&text);
-        expand(l, l->client->words[i], &text);
+        if (!expand(l, l->client->words[i], &text))
+            continue;
         word[i] = buf_take(&text, NULL);
         argv[n++] = word[i];
     }
@@ -251,6 +281,8 @@ int cmd_launch(const struct opts *o)
     buf_init(&l.url);
     buf_init(&l.key);
     buf_init(&l.model);
+    buf_init(&l.context);
+    buf_init(&l.limit);
     int code = EXIT_OK;
     if (read_options(&l, o, &e) != GLIM_OK)
         code = fail_err(&e);
@@ -261,5 +293,7 @@ int cmd_launch(const struct opts *o)
     buf_deinit(&l.url);
     buf_deinit(&l.key);
     buf_deinit(&l.model);
+    buf_deinit(&l.context);
+    buf_deinit(&l.limit);
     return code;
 }

@@ -61,32 +61,37 @@ static int get(CURL *c, const char *url, const char *key, struct buf *body, stru
     return GLIM_OK;
 }
 
-static int take_name(const struct buf *body, struct buf *out)
+static int take_model(const struct buf *body, struct buf *name, uint64_t *context_tok)
 {
-    struct json_object *all, *data = NULL, *id = NULL;
+    struct json_object *all, *data = NULL, *id = NULL, *context = NULL;
     if (json_read(body->data, body->len, "models", &all, NULL) != 0)
         return -1;
     if (json_object_is_type(all, json_type_object))
         data = json_object_object_get(all, "data");
     if (json_object_is_type(data, json_type_array) && json_object_array_length(data) > 0)
         data = json_object_array_get_idx(data, 0);
-    if (json_object_is_type(data, json_type_object))
+    if (json_object_is_type(data, json_type_object)) {
         id = json_object_object_get(data, "id");
+        context = json_object_object_get(data, "max_input_tokens");
+    }
     const bool found = json_object_is_type(id, json_type_string);
     if (found)
-        buf_adds(out, json_object_get_string(id));
+        buf_adds(name, json_object_get_string(id));
+    *context_tok =
+        json_object_is_type(context, json_type_int) ? json_object_get_uint64(context) : 0;
     json_object_put(all);
     return found ? 0 : -1;
 }
 
-int models_ask(const char *url, const char *key, struct buf *out, struct err *e)
+int models_ask(const char *url, const char *key, struct buf *name, uint64_t *context_tok,
+               struct err *e)
 {
     struct buf body;
     buf_init(&body);
     (void)curl_global_init(CURL_GLOBAL_DEFAULT);
     CURL *const c = curl_easy_init();
     int rc = c ? get(c, url, key, &body, e) : err_nomem(e, "libcurl", 0);
-    if (rc == GLIM_OK && take_name(&body, out) != 0)
+    if (rc == GLIM_OK && take_model(&body, name, context_tok) != 0)
         rc = err_set(e, GLIM_EIO, "%s/v1/models: no list of models", url);
     curl_easy_cleanup(c);
     curl_global_cleanup();
@@ -96,9 +101,10 @@ int models_ask(const char *url, const char *key, struct buf *out, struct err *e)
 
 #else
 
-int models_ask(const char *url, const char *key, struct buf *out, struct err *e)
+int models_ask(const char *url, const char *key, struct buf *name, uint64_t *context_tok,
+               struct err *e)
 {
-    (void)key, (void)out;
+    (void)key, (void)name, (void)context_tok;
     return err_set(e, GLIM_EUNSUPPORTED, "%s: built without libcurl, so give the model's name with "
                    "--alias", url);
 }

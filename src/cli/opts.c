@@ -118,7 +118,7 @@ static const struct opt table[] = {
     {"cors-origin", 0, OPT_TEXTS, GROUP_VERB, V(SERVE), "ORIGIN", 0, 0, AT(cors_origin),
      "web pages that may ask, as https://chat.example; * = all; may be given several times [none]"},
     {"alias", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "NAME", 0, 0, AT(alias),
-     "what the model is called [its own name]"},
+     "what the model is called [its own name, made fit for paths]"},
     {"any-model", 0, OPT_FLAG, GROUP_VERB, V(SERVE), NULL, 0, 0, AT(any_model),
      "answer whatever model a request names"},
     {"reasoning-field", 0, OPT_CHOICE, GROUP_VERB, V(SERVE),
@@ -158,7 +158,7 @@ static const struct opt table[] = {
     {"api-key-file", 0, OPT_TEXT, GROUP_VERB, V(LAUNCH), "FILE", 0, 0, AT(api_key_file),
      "its first line is the key"},
     {"alias", 0, OPT_TEXT, GROUP_VERB, V(LAUNCH), "NAME", 0, 0, AT(alias),
-     "what the server calls its model [the server is asked]"},
+     "what the server calls its model [the server is asked, also for its context]"},
     {"print", 0, OPT_FLAG, GROUP_VERB, V(LAUNCH), NULL, 0, 0, AT(print),
      "print the environment, as a shell takes it, and start nothing"},
 

@@ -1,6 +1,7 @@
 /* server.c - see server.h. */
 #include "server/server.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,22 @@ static void make_fingerprint(struct server *s)
     (void)snprintf(s->fingerprint, sizeof s->fingerprint, "fp_%016llx", (unsigned long long)h);
 }
 
+/* The model's own name, as it can stand in paths, shells and other programs' settings. */
+static void make_id(char *id, size_t size, const char *name)
+{
+    size_t n = 0;
+    for (; *name && n + 1 < size; name++) {
+        const bool plain = isalnum((unsigned char)*name) || strchr("._:/+-", *name);
+        if (plain || (n > 0 && id[n - 1] != '-'))
+            id[n++] = plain ? *name : '-';
+    }
+    while (n > 0 && id[n - 1] == '-')
+        n--;
+    id[n] = 0;
+    if (n == 0)
+        (void)snprintf(id, size, "model");
+}
+
 int server_ready(struct server *s, glim_model *m, glim_service *service, struct err *e)
 {
     struct glim_error ge;
@@ -118,8 +135,10 @@ int server_ready(struct server *s, glim_model *m, glim_service *service, struct 
     s->think = glim_token_id(s->tokenizer, "<think>");
     s->end_think = glim_token_id(s->tokenizer, "</think>");
     s->end_call = glim_token_id(s->tokenizer, "</tool_call>");
-    (void)snprintf(s->name, sizeof s->name, "%s",
-                   s->o.alias ? s->o.alias : glim_model_info(m)->name);
+    if (s->o.alias)
+        (void)snprintf(s->name, sizeof s->name, "%s", s->o.alias);
+    else
+        make_id(s->name, sizeof s->name, glim_model_info(m)->name);
     make_fingerprint(s);
     atomic_store(&s->phase, SERVER_READY);
     return GLIM_OK;

@@ -27,9 +27,11 @@ def folder(*names):
 
 
 class Models(http.server.BaseHTTPRequestHandler):
+    model = {"id": "glm-5.2", "max_input_tokens": 131072}
+
     def do_GET(self):
         key = self.headers["Authorization"]
-        status, body = (200, {"object": "list", "data": [{"id": "glm-5.2"}]}) if key == "Bearer secret" else (401, {})
+        status, body = (200, {"object": "list", "data": [self.model]}) if key == "Bearer secret" else (401, {})
         if self.path != "/v1/models":
             status = 404
         text = json.dumps(body).encode()
@@ -43,8 +45,9 @@ class Models(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def models():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Models)
+def models(**differs):
+    served = type("Served", (Models,), {"model": {**Models.model, **differs}})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), served)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -93,6 +96,25 @@ def test_launch_others():
     assert config["provider"]["glim"]["options"]["apiKey"] == "secret" and "nano" in config["provider"]["glim"]["models"]
     argv, env = launched("aider", *args)
     assert env["OPENAI_API_BASE"] == "http://127.0.0.1:9/v1" and env["AIDER_MODEL"] == "openai/nano", env
+
+
+@test
+def test_launch_tells_the_context():
+    """Clients take an unknown model's for larger than it is. What they cannot keep to they are not told."""
+    def told(*differs, **model):
+        with models(**model) as url:
+            args = ("--url", url, "--api-key", "secret", *differs)
+            claude, codex, opencode = (launched(c, *args) for c in ("claude", "codex", "opencode"))
+        config = json.loads(opencode[1]["OPENCODE_CONFIG_CONTENT"])
+        return (claude[1].get("CLAUDE_CODE_MAX_CONTEXT_TOKENS"), [w for w in codex[0] if "context" in w],
+                config["provider"]["glim"]["models"][config["model"].partition("/")[2]].get("limit"))
+    assert told() == ("131072", ["--config=model_context_window=131072"], {"context": 131072, "output": 32768})
+    nothing = (None, [], None)
+    assert told(max_input_tokens=65535) == nothing and told(max_input_tokens="many") == nothing
+    assert told("--alias", "nano") == nothing
+    with models(max_input_tokens=32768) as url:
+        r = ok(glim("launch", "claude", "--url", url, "--api-key", "secret", "--print"))
+    assert "32768 tokens" in r.err and "--ctx" in r.err and "CONTEXT" not in r.out, r
 
 
 @test

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 
-from harness import GLIM, TMP, Server, eventually, read_all, test
+from harness import GLIM, ROOT, TMP, Server, eventually, read_all, test
 from wire import JSON, generating, http
 
 ENDLESS = {"prompt": "Once", "max_tokens": 30000, "temperature": 1, "seed": 1, "stream": True, "ignore_eos": True}
@@ -27,6 +27,23 @@ def test_startup_line_and_quiet():
         assert s.chat(model="other", max_tokens=1).status == 404
     with Server("--ctx", "512", "--any-model") as s:
         assert s.chat(model="gpt-4o-mini", max_tokens=1).status == 200
+
+
+@test
+def test_name_goes_into_paths_and_settings():
+    """A model's own name may be any text; what it is called fits where clients put it. Its own is known too."""
+    with open(os.path.join(ROOT, "models", "glm-nano.gguf"), "rb") as f:
+        model = f.read()
+    at = model.index(b"glm-nano", model.index(b"general.name"))
+    for name, called in ((b" My  (x)", "My-x"), ("\u6a21 1.5\"".encode(), "1.5"), (b"\"' \n$()\\", "model")):
+        path = os.path.join(TMP, "named.gguf")
+        with open(path, "wb") as f:
+            f.write(model[:at] + name + model[at + 8:])
+        with Server("-m", path, "--ctx", "512") as s:
+            entry = s.get("/v1/models").json["data"][0]
+            assert entry["id"] == called and entry["display_name"].encode() == name, (name, entry)
+            assert s.get("/v1/models/" + called).status == 200
+            assert s.chat(model=called, max_tokens=1).status == s.chat(model=name.decode(), max_tokens=1).status == 200
 
 
 @test
