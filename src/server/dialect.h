@@ -39,7 +39,10 @@ struct dialect {
     /* How far the prompt is, a GLIM_EVENT_PROMPT, where g->progress asks for it; may be NULL. */
     void (*progress)(struct generation *g, struct choice *c, const struct glim_event *ev,
                      struct buf *out);
-    /* Otherwise. */
+    /* Keeps the answer for later requests, once all choices have ended, also where it failed; may
+     * be NULL. */
+    void (*keep)(struct generation *g);
+    /* Otherwise; of one in the background also what there is of it, at any time. */
     void (*whole)(struct generation *g, struct buf *out);
     /* The length of the prompt, for generation_count; may be NULL. */
     void (*count)(const struct generation *g, struct buf *out);

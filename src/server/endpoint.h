@@ -21,7 +21,9 @@ void endpoint_slots(struct server *s, struct exchange *x);
 void endpoint_slot_action(struct server *s, struct exchange *x);
 void endpoint_embeddings(struct server *s, struct exchange *x);
 
-/* What is kept of responses: responses_store.h, over HTTP. */
+/* Responses that are kept, or run in the background: responses_store.h and background.h, over
+ * HTTP. */
 void endpoint_response(struct server *s, struct exchange *x);
+void endpoint_response_cancel(struct server *s, struct exchange *x);
 
 #endif

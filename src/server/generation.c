@@ -14,6 +14,7 @@
 
 #include "base/util.h"
 #include "server/answer.h"
+#include "server/background.h"
 #include "server/constrain.h"
 #include "server/dialect.h"
 #include "server/replay.h"
@@ -146,10 +147,11 @@ static int on_event(void *ctx, const struct glim_event *ev)
     if (atomic_load(&g->gone))
         return 1;
     (void)pthread_mutex_lock(&g->lock);
+    c->answer.begun = true;
     bool ok = !g->failed && take_event(g, c, ev);
     check_memory(g);
     if (g->stream)
-        ok = flush(g) && ok;
+        ok = (flush(g) || g->background) && ok;
     ok = ok && !g->failed;
     (void)pthread_mutex_unlock(&g->lock);
     return !ok;
@@ -199,6 +201,19 @@ static void finish_whole(struct generation *g)
     }
 }
 
+/* With the lock held, when the last choice has ended. */
+static void finish(struct generation *g)
+{
+    if (g->dialect->keep && !g->forgotten)
+        g->dialect->keep(g);
+    if (g->background)
+        background_remove(g->server->background, g);
+    if (g->stream)
+        finish_stream(g);
+    else if (!g->background)
+        finish_whole(g);
+}
+
 /* Is it whole, so that a client may send it back as it was sampled? Strings that end an answer are
  * tokens of it, but not of its text. */
 static bool is_whole(const struct generation *g, const struct choice *c,
@@ -228,12 +243,10 @@ static void on_done(void *ctx, const struct glim_result *r)
     if (g->stream && !g->failed)
         g->dialect->end(g, c, &g->out);
     const bool last = --g->left == 0;
-    if (!last && g->stream)
+    if (last)
+        finish(g);
+    else if (g->stream)
         (void)flush(g);
-    else if (last && g->stream)
-        finish_stream(g);
-    else if (last)
-        finish_whole(g);
     (void)pthread_mutex_unlock(&g->lock);
     if (!last)
         return;
@@ -244,7 +257,7 @@ static void on_done(void *ctx, const struct glim_result *r)
 
 /* ---- the HTTP side ---- */
 
-static void cancel(struct generation *g)
+void generation_cancel(struct generation *g)
 {
     atomic_store(&g->gone, true);
     for (size_t i = 0; i < g->choices; i++) {
@@ -258,7 +271,8 @@ static void on_gone(void *ctx)
 {
     struct generation *const g = ctx;
     server_log(g->server, 1, "%s: the client left", exchange_id(g->x));
-    cancel(g);
+    if (!g->background)
+        generation_cancel(g);
 }
 
 static void on_tick(void *ctx, bool probe)
@@ -355,8 +369,8 @@ static int submit(struct generation *g, struct fault *f)
     g->left = done;
     g->failed = true;
     g->fault = *f;
-    g->stream = false; /* it is answered in one piece */
-    cancel(g);
+    g->stream = g->background = false; /* it is answered in one piece */
+    generation_cancel(g);
     return -1;
 }
 
@@ -430,6 +444,24 @@ static struct generation *generation_new(struct server *s, struct exchange *x,
     return g;
 }
 
+/* With the lock held. */
+static void begin(struct generation *g)
+{
+    if (g->background)
+        background_add(g->server->background, g);
+    if (g->stream) {
+        respond_times(g->x);
+        exchange_begin(g->x, 200, stream_type);
+        g->dialect->begin(g, &g->out);
+        (void)flush(g);
+    } else if (g->background) {
+        g->dialect->whole(g, &g->out);
+        if (g->out.failed)
+            generation_cancel(g); /* nobody would know its id */
+        respond(g->server, g->x, g->dialect, json_media, &g->out);
+    }
+}
+
 void generation_serve(struct server *s, struct exchange *x, const struct dialect *d)
 {
     struct fault f = {0};
@@ -448,15 +480,11 @@ void generation_serve(struct server *s, struct exchange *x, const struct dialect
     (void)pthread_mutex_lock(&g->lock);
     const int rc = submit(g, &f);
     const bool none = rc != 0 && g->left == 0;
-    if (rc == 0 && g->stream) {
-        respond_times(x);
-        exchange_begin(x, 200, stream_type);
-        d->begin(g, &g->out);
-        (void)flush(g);
-    }
+    if (rc == 0)
+        begin(g);
     (void)pthread_mutex_unlock(&g->lock);
     if (atomic_load(&g->gone))
-        cancel(g);
+        generation_cancel(g);
     if (none) {
         respond_fault(s, x, d, &f);
         exchange_release(x);

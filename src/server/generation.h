@@ -53,6 +53,7 @@ struct answer {
     struct glim_logprob *top;
     size_t tops, top_cap;
     struct buf scored_text;
+    bool begun; /* work on it has */
     int calls;
     uint64_t tokens;
     /* When it has ended. */
@@ -101,17 +102,19 @@ struct generation {
     bool counting;            /* only the prompt is wanted, for its length; set before `read` */
     bool one_call; /* ends after the first call of a tool */
     bool messages; /* the prompt was made of messages: see replay.h */
+    bool background; /* nobody has to wait for it: background.h; the dialect keeps its answer */
     void *own;     /* the dialect's; freed with free_own */
     void (*free_own)(void *own);
 
     pthread_mutex_t lock; /* of what follows */
     struct choice *choice;
     size_t choices, left;
-    bool failed;
+    bool failed, forgotten; /* forgotten: it is not kept */
     struct fault fault;
     struct buf out;
     uint64_t seconds; /* since 1970, when it came */
-    atomic_bool gone;
+    atomic_bool gone; /* what it generates is wanted no more */
+    struct generation *next; /* in the list of those in the background */
 };
 
 /* A handler: reads, submits, answers. */
@@ -119,6 +122,9 @@ void generation_serve(struct server *s, struct exchange *x, const struct dialect
 
 /* A handler: reads, and answers with the length of the prompt. */
 void generation_count(struct server *s, struct exchange *x, const struct dialect *d);
+
+/* One that has not ended ends soon. From any thread. */
+void generation_cancel(struct generation *g);
 
 /* For `read`: takes over id and sampled, also if it fails. */
 int generation_add_prompt(struct generation *g, struct prompt p, struct fault *f);

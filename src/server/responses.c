@@ -73,21 +73,42 @@ static void put_usage(const struct generation *g, struct buf *out)
              t.prompt_tok + t.output_tok);
 }
 
-/* error: NULL, or a JSON object. */
-static void put_response(const struct generation *g, const char *error, struct buf *out)
+/* Only who may be looked at while nobody waits for it can be seen waiting, or cancelled. */
+static const char *status_of(const struct generation *g)
+{
+    const struct answer *const a = &g->choice[0].answer;
+    if (g->background && atomic_load(&g->gone))
+        return "cancelled";
+    if (g->failed)
+        return "failed";
+    if (!a->ended)
+        return g->background && !a->begun ? "queued" : "in_progress";
+    return responses_cut(a) ? "incomplete" : "completed";
+}
+
+static void put_error(const struct generation *g, struct buf *out)
+{
+    const struct fault *const f = &g->fault;
+    if (strcmp(status_of(g), "failed") != 0) {
+        buf_adds(out, "null");
+        return;
+    }
+    buf_addf(out, "{\"code\":\"%s\",\"message\":",
+             f->kind == FAULT_BUSY ? "server_is_overloaded" : "server_error");
+    emit_string(out, f->text);
+    buf_addc(out, '}');
+}
+
+static void put_response(const struct generation *g, struct buf *out)
 {
     const struct responses *const own = g->own;
     const struct answer *const a = &g->choice[0].answer;
-    const bool cut = responses_cut(a);
-    const char *const status = error       ? "failed"
-                               : !a->ended ? "in_progress"
-                               : cut       ? "incomplete"
-                                           : "completed";
     buf_addf(out,
              "{\"id\":\"resp_%s\",\"object\":\"response\",\"created_at\":%" PRIu64
-             ",\"status\":\"%s\",\"background\":false,\"error\":%s,\"incomplete_details\":%s",
-             exchange_id(g->x) + 4, g->seconds, status, error ? error : "null",
-             cut ? "{\"reason\":\"max_output_tokens\"}" : "null");
+             ",\"status\":\"%s\",\"background\":%s,\"incomplete_details\":%s,\"error\":",
+             exchange_id(g->x) + 4, g->seconds, status_of(g), g->background ? "true" : "false",
+             responses_cut(a) ? "{\"reason\":\"max_output_tokens\"}" : "null");
+    put_error(g, out);
     emit_key(out, false, "model");
     emit_string(out, own->model);
     put_settings(g, out);
@@ -100,12 +121,11 @@ static void put_response(const struct generation *g, const char *error, struct b
     buf_addc(out, '}');
 }
 
-static void response_event(struct generation *g, const char *type, const char *error,
-                           struct buf *out)
+static void response_event(struct generation *g, const char *type, struct buf *out)
 {
     responses_begin_event(g, type, out);
     buf_adds(out, ",\"response\":");
-    put_response(g, error, out);
+    put_response(g, out);
     responses_end_event(out);
 }
 
@@ -113,8 +133,8 @@ static void response_event(struct generation *g, const char *type, const char *e
 
 static void responses_begin(struct generation *g, struct buf *out)
 {
-    response_event(g, "response.created", NULL, out);
-    response_event(g, "response.in_progress", NULL, out);
+    response_event(g, "response.created", out);
+    response_event(g, "response.in_progress", out);
 }
 
 static void responses_end(struct generation *g, struct choice *c, struct buf *out)
@@ -122,16 +142,16 @@ static void responses_end(struct generation *g, struct choice *c, struct buf *ou
     (void)g, (void)c, (void)out;
 }
 
-/* Keeps it for the next request of the conversation. */
-static void remember(struct generation *g)
+/* For the next request of the conversation, and for who asks for it; who saw it fail does not. */
+static void responses_keep(struct generation *g)
 {
     const struct responses *const own = g->own;
     struct buf whole, output;
-    if (!own->store)
+    if (!own->store || (g->failed && !g->background))
         return;
     buf_init(&whole);
     buf_init(&output);
-    put_response(g, NULL, &whole);
+    put_response(g, &whole);
     responses_output(g, &g->choice[0].answer, &output);
     if (!whole.failed && !output.failed)
         responses_store_put(g->server->responses, exchange_owner(g->x), exchange_id(g->x) + 4,
@@ -142,31 +162,20 @@ static void remember(struct generation *g)
 
 static void responses_finish(struct generation *g, struct buf *out)
 {
-    remember(g);
-    response_event(g,
-                   responses_cut(&g->choice[0].answer) ? "response.incomplete"
-                                                       : "response.completed",
-                   NULL, out);
+    const bool cut = responses_cut(&g->choice[0].answer);
+    response_event(g, cut ? "response.incomplete" : "response.completed", out);
 }
 
 static void responses_whole(struct generation *g, struct buf *out)
 {
-    remember(g);
-    put_response(g, NULL, out);
+    put_response(g, out);
 }
 
 /* Once a stream has begun, a failure is the response's. */
 static void responses_fail(struct generation *g, const struct fault *f, struct buf *out)
 {
-    struct buf error;
-    buf_init(&error);
-    buf_addf(&error, "{\"code\":\"%s\",\"message\":",
-             f->kind == FAULT_BUSY ? "server_is_overloaded" : "server_error");
-    emit_string(&error, f->text);
-    buf_addc(&error, '}');
-    out->failed |= error.failed;
-    response_event(g, "response.failed", error.data, out);
-    buf_deinit(&error);
+    (void)f;
+    response_event(g, "response.failed", out);
 }
 
 /* Clients of this API take comments for silence. */
@@ -192,6 +201,7 @@ const struct dialect dialect_responses = {
     .finish = responses_finish,
     .fail = responses_fail,
     .keepalive = responses_keepalive,
+    .keep = responses_keep,
     .whole = responses_whole,
     .count = responses_count,
     .error = openai_error,

@@ -21,13 +21,13 @@ static int unsupported(const struct fields *s, const char *key, const char *what
 static int read_reasoning(const struct fields *s, struct ask *ask)
 {
     struct json_object *o = NULL;
-    const char *effort = NULL;
+    const char *effort = NULL, *summary; /* of which there is none: the reasoning itself is shown */
     if (field_object(s, "reasoning", &o) != 0)
         return -1;
     if (!o)
         return 0;
     const struct fields of = {o, "reasoning", s->f};
-    if (field_text(&of, "effort", &effort) != 0)
+    if (field_text(&of, "effort", &effort) != 0 || field_text(&of, "summary", &summary) != 0)
         return -1;
     if (!effort || prompt_set_effort(ask, effort))
         return 0;
@@ -78,11 +78,6 @@ static int read_include(struct generation *g, const struct fields *s, struct res
 static int refuse_others(const struct fields *s)
 {
     static const char *const names[] = {"conversation", "prompt"};
-    bool background = false;
-    if (field_bool(s, "background", &background) != 0)
-        return -1;
-    if (background)
-        return unsupported(s, "background", "this server answers at once, expected false");
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         if (field(s, names[i]))
             return unsupported(s, names[i], "this server keeps none");
@@ -100,9 +95,12 @@ static int read_settings(struct generation *g, const struct fields *s, struct re
         || field_u64(s, "max_output_tokens", 1, UINT32_MAX, &max) != 0
         || field_u64(s, "top_logprobs", 0, GLIM_TOP_LOGPROBS_MAX, &top) != 0
         || field_bool(s, "store", &r->store) != 0
+        || field_bool(s, "background", &g->background) != 0
         || field_object(s, "metadata", &metadata) != 0
         || field_text(s, "previous_response_id", &r->previous) != 0)
         return -1;
+    if (g->background && !r->store)
+        return field_fault(s, "background", "true, but \"store\" is false: nobody could have it");
     g->generate.max_tokens = max;
     g->n = 1;
     g->top_logprobs = (uint32_t)top;

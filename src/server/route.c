@@ -23,7 +23,7 @@ enum route_flags {
 };
 
 struct route {
-    const char *path; /* a '*' at the end matches any rest that is not empty */
+    const char *path; /* a '*' matches anything that is not empty */
     unsigned methods;
     unsigned flags;
     void (*serve)(struct server *s, struct exchange *x); /* or: */
@@ -37,6 +37,7 @@ static const struct route table[] = {
     {"/v1/completions", HTTP_POST, 0, NULL, &dialect_completions, NULL},
     {"/v1/responses", HTTP_POST, 0, NULL, &dialect_responses, NULL},
     {"/v1/responses/input_tokens", HTTP_POST, COUNTS, NULL, &dialect_responses, NULL},
+    {"/v1/responses/*/cancel", HTTP_POST, QUICK, endpoint_response_cancel, NULL, NULL},
     {"/v1/responses/*", HTTP_GET | HTTP_DELETE, QUICK, endpoint_response, NULL, NULL},
     {"/v1/messages", HTTP_POST, 0, NULL, &dialect_anthropic, NULL},
     {"/v1/messages/count_tokens", HTTP_POST, COUNTS, NULL, &dialect_anthropic, NULL},
@@ -56,13 +57,20 @@ static const struct route table[] = {
     {"/api/hello", HTTP_GET, OPEN | QUICK | EARLY, endpoint_hello, NULL, NULL},
 };
 
+static bool matches(const char *pattern, const char *path)
+{
+    const char *const star = strchr(pattern, '*');
+    if (!star)
+        return strcmp(path, pattern) == 0;
+    const size_t all = strlen(path), before = (size_t)(star - pattern), behind = strlen(star + 1);
+    return all > before + behind && strncmp(path, pattern, before) == 0
+           && strcmp(path + all - behind, star + 1) == 0;
+}
+
 static const struct route *find(const char *path)
 {
     for (size_t i = 0; i < COUNT_OF(table); i++) {
-        const size_t n = strlen(table[i].path);
-        const bool rest = table[i].path[n - 1] == '*';
-        if (rest ? strncmp(path, table[i].path, n - 1) == 0 && path[n - 1]
-                 : strcmp(path, table[i].path) == 0)
+        if (matches(table[i].path, path))
             return &table[i];
     }
     return NULL;

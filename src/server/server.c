@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/util.h"
+#include "server/background.h"
 #include "server/constrain.h"
 #include "server/guard.h"
 #include "server/responses_store.h"
@@ -125,7 +126,8 @@ int server_ready(struct server *s, glim_model *m, glim_service *service, struct 
         || replay_new(&s->replay, s->tokenizer, REPLAY_BYTES, e) != 0)
         return e->code;
     s->responses = responses_store_new(RESPONSES_STORE_BYTES);
-    if (!s->responses)
+    s->background = background_new();
+    if (!s->responses || !s->background)
         return err_nomem(e, "server", sizeof(void *));
     glim_service_state(service, &state);
     s->model = m;
@@ -162,6 +164,8 @@ void server_stop(struct server *s)
     if (!s)
         return;
     http_stop(s->http);
+    if (s->background)
+        background_cancel_all(s->background);
     /* What was cut ends within a step; until then it writes into exchanges that nobody reads. */
     const struct timespec pause = {.tv_nsec = 1000000};
     while (atomic_load(&s->generating) > 0)
@@ -170,5 +174,6 @@ void server_stop(struct server *s)
     replay_free(s->replay);
     constraints_free(s->constraints);
     responses_store_free(s->responses);
+    background_free(s->background);
     free(s);
 }

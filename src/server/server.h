@@ -59,6 +59,7 @@ struct server {
     glim_tokenizer *tokenizer;
     glim_service *service;
     struct responses_store *responses;
+    struct background *background;
     char name[128], fingerprint[40]; /* what the model is called; system_fingerprint */
     struct replay *replay;
     struct constraints *constraints;

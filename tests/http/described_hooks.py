@@ -60,6 +60,8 @@ def make_fit(body):
             body.pop(name, None)
     if body.get("max_tokens") == 0 and "prompt" in body and not body.get("echo"):
         del body["max_tokens"]
+    if body.get("store") is False:
+        body.pop("background", None)
     body.pop("previous_response_id", None)  # nothing of that name is kept
 
 

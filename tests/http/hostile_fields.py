@@ -357,7 +357,7 @@ FIELDS = [
     (RESP, "text", '{"format":{"type":"json_schema"}}', 400, "text.format.schema: is missing"),
     (RESP, "include", '"x"', 400, "a string, expected an array"),
     (RESP, "include", "[5]", 400, "an integer, expected strings"),
-    (RESP, "background", "true", 400, "expected false"),
+    (RESP, "background", "\"yes\"", 400, "a string"),
     (RESP, "conversation", '"x"', 400, "this server keeps none"),
     (RESP, "prompt", '{"id":"x"}', 400, "this server keeps none"),
     (RESP, "store", "1", 400, "an integer, expected true or false"),

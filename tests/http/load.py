@@ -21,7 +21,9 @@ CHANGING = re.compile(
     rb'"(?:created|created_at|completed_at|sequence_number|\w+_ms|\w+_per_second|'
     rb'cached_tokens|cache_read_input_tokens|cache_creation_input_tokens|input_tokens|prompt_n|cache_n|'
     rb'draft_n|draft_n_accepted|accepted_prediction_tokens|rejected_prediction_tokens)":[0-9.e+-]+')
-PINGS = re.compile(rb'(?:^|(?<=\n)): ping\n\n|event: (?:ping|keepalive)\ndata: [^\n]*\n\n')
+# What comes where nothing else has for a while: comments, events, an empty delta, spaces before an answer in one piece.
+PINGS = re.compile(rb'(?:^|(?<=\n)): ping\n\n|event: (?:ping|keepalive)\ndata: [^\n]*\n\n|^ +|'
+                   rb'data: [^\n]*"delta":\{\},"logprobs":null,"finish_reason":null[^\n]*\n\n')
 PLACES = ("harbour", "lighthouse", "library", "market", "workshop", "station")
 WEATHER = {"name": "get_weather", "description": "Weather of a city", "parameters": {
     "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}

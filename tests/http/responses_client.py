@@ -2,7 +2,7 @@
 import json
 
 import openai
-from harness import shared, test
+from harness import eventually, shared, test
 
 DISTANCE = {"type": "function", "name": "get_distance", "description": "Get the distance between two cities",
             "parameters": {"type": "object", "properties": {
@@ -28,6 +28,20 @@ def test_openai_response():
     assert client().responses.retrieve(r.id).output_text == r.output_text
     assert client().responses.create(**body(previous_response_id=r.id, input="Hello.")).output_text
     client().responses.delete(r.id)
+
+
+@test
+def test_openai_response_in_the_background():
+    c = client().responses
+    want, r = c.create(**body()), c.create(**body(background=True))
+    assert r.background and r.status in ("queued", "in_progress"), r
+    eventually(lambda: c.retrieve(r.id).status == "completed", "it ends")
+    assert c.retrieve(r.id).output_text == want.output_text == c.cancel(r.id).output_text
+    endless = {"type": "array", "items": {"enum": [0, 1]}, "minItems": 20000}
+    r = c.create(**body(background=True, reasoning={"effort": "none"}, max_output_tokens=1500, text={"format": {
+        "type": "json_schema", "name": "endless", "schema": endless}}))
+    assert c.cancel(r.id).status == "cancelled", r
+    c.delete(r.id)
 
 
 @test
