@@ -22,7 +22,7 @@
 #include "cli/out.h"
 
 enum { SETTINGS_MAX = 12, WORDS_MAX = 16, KEY_FILE_BYTES = 1 << 20 };
-/* Clients keep up to 33,000 tokens free (Claude Code), and begin with up to 17,000. */
+/* Clients keep up to 33,000 tokens free, and begin with up to 12,000 (Claude Code). */
 enum { LEAST_CONTEXT_TOK = 65536 };
 
 struct client {
