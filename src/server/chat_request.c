@@ -8,6 +8,7 @@
 #include "server/constrain.h"
 #include "server/openai.h"
 #include "server/prompt.h"
+#include "server/toollist.h"
 
 /* ---- tools ---- */
 
@@ -38,9 +39,9 @@ static int keep_allowed(const struct fields *s, struct json_object *choice,
     const struct fields in = {allowed ? allowed : choice, "tool_choice.allowed_tools", s->f};
     if (field_array(&in, "tools", &list) != 0 || !list)
         return field_fault(&in, "tools", "expected an array");
-    if (json_object_array_length(list) > CHAT_TOOLS_MAX)
+    if (json_object_array_length(list) > TOOLS_MAX)
         return field_fault(&in, "tools", "%zu, expected at most %d",
-                           json_object_array_length(list), CHAT_TOOLS_MAX);
+                           json_object_array_length(list), TOOLS_MAX);
     struct json_object *const mode = json_object_object_get(in.o, "mode");
     how->required = json_is(mode, "required");
     if (!how->required && !json_is(mode, "auto"))

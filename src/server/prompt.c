@@ -10,6 +10,7 @@
 #include "server/results.h"
 #include "server/replay.h"
 #include "server/toolfield.h"
+#include "server/toollist.h"
 
 /* ---- what is asked of the template ---- */
 
@@ -84,8 +85,8 @@ static int check_tool(const struct fields *s, size_t i, struct json_object *tool
 int prompt_check_tools(const struct fields *s, struct json_object *tools)
 {
     const size_t n = json_object_array_length(tools);
-    if (n > CHAT_TOOLS_MAX)
-        return field_fault(s, "tools", "%zu, expected at most %d", n, CHAT_TOOLS_MAX);
+    if (n > TOOLS_MAX)
+        return field_fault(s, "tools", "%zu, expected at most %d", n, TOOLS_MAX);
     for (size_t i = 0; i < n; i++) {
         if (check_tool(s, i, json_object_array_get_idx(tools, i)) != 0)
             return -1;

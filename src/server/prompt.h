@@ -22,7 +22,6 @@ void ask_set_bool(struct ask *a, const char *key, bool value);
  * medium, high; xhigh, max. False if it is none of these. */
 bool prompt_set_effort(struct ask *a, const char *effort);
 
-enum { CHAT_TOOLS_MAX = 256 };
 /* tools, an array, in the shape of chat completions: a fault for what is of a wrong type. */
 int prompt_check_tools(const struct fields *s, struct json_object *tools);
 /* A tool_choice that is absent or a word, into how, whose tools may go; false: it is neither. */
