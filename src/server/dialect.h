@@ -35,6 +35,8 @@ struct dialect {
     void (*end)(struct generation *g, struct choice *c, struct buf *out);
     void (*finish)(struct generation *g, struct buf *out);
     void (*fail)(struct generation *g, const struct fault *f, struct buf *out);
+    /* Clients that asked for a stream look for FAULT_CONTEXT in there, not at the status. */
+    bool overflow_in_stream;
     void (*keepalive)(struct generation *g, struct buf *out);
     /* How far the prompt is, a GLIM_EVENT_PROMPT, where g->progress asks for it; may be NULL. */
     void (*progress)(struct generation *g, struct choice *c, const struct glim_event *ev,

@@ -445,21 +445,43 @@ static struct generation *generation_new(struct server *s, struct exchange *x,
 }
 
 /* With the lock held. */
+static void begin_stream(struct generation *g)
+{
+    respond_times(g->x);
+    exchange_begin(g->x, 200, stream_type);
+    g->dialect->begin(g, &g->out);
+    (void)flush(g);
+}
+
+/* With the lock held. */
 static void begin(struct generation *g)
 {
     if (g->background)
         background_add(g->server->background, g);
     if (g->stream) {
-        respond_times(g->x);
-        exchange_begin(g->x, 200, stream_type);
-        g->dialect->begin(g, &g->out);
-        (void)flush(g);
+        begin_stream(g);
     } else if (g->background) {
         g->dialect->whole(g, &g->out);
         if (g->out.failed)
             generation_cancel(g); /* nobody would know its id */
         respond(g->server, g->x, g->dialect, json_media, &g->out);
     }
+}
+
+/* Before anything was submitted. */
+static void refuse(struct generation *g, const struct fault *f)
+{
+    if (f->kind != FAULT_CONTEXT || !g->stream || !g->dialect->overflow_in_stream) {
+        respond_fault(g->server, g->x, g->dialect, f);
+        return;
+    }
+    respond_count(g->server, g->x, 400, f);
+    (void)pthread_mutex_lock(&g->lock);
+    begin_stream(g);
+    g->failed = true;
+    g->fault = *f;
+    finish_stream(g);
+    (void)pthread_mutex_unlock(&g->lock);
 }
 
 void generation_serve(struct server *s, struct exchange *x, const struct dialect *d)
@@ -472,7 +494,7 @@ void generation_serve(struct server *s, struct exchange *x, const struct dialect
     if (!there)
         return;
     if (read_request(g, &f) != 0) {
-        respond_fault(s, x, d, &f);
+        refuse(g, &f);
         return;
     }
     exchange_hold(x);

@@ -34,7 +34,7 @@ static const struct {
     [FAULT_TIMEOUT] = {504, "server_error", "timeout"},
 };
 
-static void put_message(const struct fault *f, struct buf *out)
+void openai_put_message(const struct fault *f, struct buf *out)
 {
     if (f->kind != FAULT_CONTEXT) {
         emit_string(out, f->text);
@@ -46,10 +46,10 @@ static void put_message(const struct fault *f, struct buf *out)
              (unsigned long long)f->limit, (unsigned long long)f->tokens);
 }
 
-static void put_error(const struct fault *f, struct buf *out)
+void openai_put_error(const struct fault *f, struct buf *out)
 {
-    buf_adds(out, "{\"error\":{\"message\":");
-    put_message(f, out);
+    buf_adds(out, "\"error\":{\"message\":");
+    openai_put_message(f, out);
     emit_key(out, false, "type");
     emit_string(out, shape[f->kind].type);
     emit_key(out, false, "param");
@@ -59,22 +59,24 @@ static void put_error(const struct fault *f, struct buf *out)
     if (f->kind == FAULT_CONTEXT)
         buf_addf(out, ",\"n_prompt_tokens\":%llu,\"n_ctx\":%llu", (unsigned long long)f->tokens,
                  (unsigned long long)f->limit);
-    buf_adds(out, "}}");
+    buf_addc(out, '}');
 }
 
 int openai_error(const struct fault *f, const char *request_id, struct buf *out)
 {
     (void)request_id;
-    put_error(f, out);
+    buf_addc(out, '{');
+    openai_put_error(f, out);
+    buf_addc(out, '}');
     return shape[f->kind].status;
 }
 
 void openai_fail(struct generation *g, const struct fault *f, struct buf *out)
 {
     (void)g;
-    buf_adds(out, "data: ");
-    put_error(f, out);
-    buf_adds(out, "\n\n");
+    buf_adds(out, "data: {");
+    openai_put_error(f, out);
+    buf_adds(out, "}\n\n");
 }
 
 /* ---- reading ---- */

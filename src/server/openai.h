@@ -8,6 +8,9 @@
 /* struct dialect's `error`, and the same object within a stream. */
 int openai_error(const struct fault *f, const char *request_id, struct buf *out);
 void openai_fail(struct generation *g, const struct fault *f, struct buf *out);
+/* Their parts: "error":{...}, and the text of its message. */
+void openai_put_error(const struct fault *f, struct buf *out);
+void openai_put_message(const struct fault *f, struct buf *out);
 
 /* model, temperature, top_p, seed, stop, penalties, logit_bias, n ... into g. */
 int openai_read_common(struct generation *g, struct fault *f);

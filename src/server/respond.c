@@ -17,6 +17,13 @@ static bool comes_back(enum fault_kind kind)
     return kind == FAULT_BUSY || kind == FAULT_QUOTA || kind == FAULT_LOADING;
 }
 
+void respond_count(struct server *s, const struct exchange *x, int status, const struct fault *f)
+{
+    atomic_fetch_add(&s->asked[status >= 500], 1);
+    server_log(s, status >= 500 ? 0 : 1, "%s: %s: %d %s", exchange_id(x), exchange_path(x), status,
+               f->text);
+}
+
 void respond_fault(struct server *s, struct exchange *x, const struct dialect *d,
                    const struct fault *f)
 {
@@ -24,9 +31,7 @@ void respond_fault(struct server *s, struct exchange *x, const struct dialect *d
     d = d ? d : &dialect_chat;
     buf_init(&body);
     const int status = d->error(f, exchange_id(x), &body);
-    atomic_fetch_add(&s->asked[status >= 500], 1);
-    server_log(s, status >= 500 ? 0 : 1, "%s: %s: %d %s", exchange_id(x), exchange_path(x), status,
-               f->text);
+    respond_count(s, x, status, f);
     if (comes_back(f->kind))
         exchange_set_header(x, "Retry-After", "1");
     if (f->kind == FAULT_KEY)

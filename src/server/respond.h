@@ -13,6 +13,8 @@ void respond_times(struct exchange *x);
  * says so. d NULL: as OpenAI's API says errors. */
 void respond(struct server *s, struct exchange *x, const struct dialect *d, const char *type,
              struct buf *body);
+/* Counts and logs a refusal; respond_fault does. */
+void respond_count(struct server *s, const struct exchange *x, int status, const struct fault *f);
 void respond_fault(struct server *s, struct exchange *x, const struct dialect *d,
                    const struct fault *f);
 /* The request's body as a JSON object that the caller puts; nonzero: *f says why not. */

@@ -94,8 +94,10 @@ static void put_error(const struct generation *g, struct buf *out)
         return;
     }
     buf_addf(out, "{\"code\":\"%s\",\"message\":",
-             f->kind == FAULT_BUSY ? "server_is_overloaded" : "server_error");
-    emit_string(out, f->text);
+             f->kind == FAULT_CONTEXT ? "context_length_exceeded"
+             : f->kind == FAULT_BUSY  ? "server_is_overloaded"
+                                      : "server_error");
+    openai_put_message(f, out);
     buf_addc(out, '}');
 }
 
@@ -171,10 +173,14 @@ static void responses_whole(struct generation *g, struct buf *out)
     put_response(g, out);
 }
 
-/* Once a stream has begun, a failure is the response's. */
+/* Once a stream has begun, a failure is the response's. Of the two events the openai packages take
+ * the first for an exception, Codex reads the second. */
 static void responses_fail(struct generation *g, const struct fault *f, struct buf *out)
 {
-    (void)f;
+    responses_begin_event(g, "error", out);
+    buf_addc(out, ',');
+    openai_put_error(f, out);
+    responses_end_event(out);
     response_event(g, "response.failed", out);
 }
 
@@ -200,6 +206,7 @@ const struct dialect dialect_responses = {
     .end = responses_end,
     .finish = responses_finish,
     .fail = responses_fail,
+    .overflow_in_stream = true,
     .keepalive = responses_keepalive,
     .keep = responses_keep,
     .whole = responses_whole,

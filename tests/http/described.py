@@ -35,7 +35,7 @@ def test_described_paths_are_all():
         routes = set(re.findall(r'^    \{"(/[^"]*)", HTTP_', f.read(), re.M))
     with open(f"{ROOT}/docs/server.md") as f:
         table = f.read().split("## Paths")[1].split("\n## ")[0]
-    with_star = {re.sub(r"\{\w+\}$", "*", p) for p in described()}
+    with_star = {re.sub(r"\{\w+\}", "*", p) for p in described()}
     assert routes == with_star, routes ^ with_star
-    listed = {re.sub(r"\{\w+\}$", "*", p) for p in re.findall(r"`(/[^`]*)`", table)}
+    listed = {re.sub(r"\{\w+\}", "*", p) for p in re.findall(r"`(/[^`]*)`", table)}
     assert routes == listed, routes ^ listed

@@ -399,8 +399,15 @@ def test_responses_refusals():
 
 @test
 def test_responses_prompt_too_long():
-    for kw in ({}, {"stream": True}):
-        r = post(body(input="Thanks. " * 3000, **kw))
-        e = r.json["error"]
-        assert r.status == 400 and e["code"] == "context_length_exceeded", r
-        assert f"maximum context length is {CTX} tokens" in e["message"], r
+    """A stream says it by events, as Codex looks for it: then it can shorten the conversation."""
+    long = body(input="Thanks. " * 3000)
+    r = post(long)
+    assert r.status == 400, r
+    events = list(named_events(post({**long, "stream": True})))
+    assert [name for name, _ in events] == ["response.created", "response.in_progress", "error", "response.failed"], events
+    assert [e["sequence_number"] for _, e in events] == [0, 1, 2, 3] and events[2][1]["error"] == r.error, events
+    failed = events[3][1]["response"]
+    assert failed["status"] == "failed" and failed["output"] == [] and failed["usage"] is None, failed
+    for e in (r.error, failed["error"]):
+        assert e["code"] == "context_length_exceeded" and f"maximum context length is {CTX} tokens" in e["message"], e
+    assert post({**long, "background": True}).status == 400

@@ -71,12 +71,13 @@ def test_openai_response_tools():
 @test
 def test_openai_response_errors():
     for change, kind, code in (({"input": "Thanks. " * 3000}, openai.BadRequestError, "context_length_exceeded"),
+                               ({"input": "Thanks. " * 3000, "stream": True}, openai.APIError, "context_length_exceeded"),
                                ({"model": "nobody"}, openai.NotFoundError, "model_not_found"),
                                ({"previous_response_id": "resp_0"}, openai.BadRequestError,
                                 "previous_response_not_found")):
         try:
-            client().responses.create(**body(**change))
+            list(client().responses.create(**body(**change)))
         except kind as e:
             assert e.code == code, e
         else:
-            raise AssertionError(f"{change} passed")
+            raise AssertionError(f"{change} passed"[:200])
