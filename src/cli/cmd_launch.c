@@ -4,9 +4,9 @@
  * Which variables and arguments each client wants is a table. In its texts %u is the server's
  * address, %k the key, %m what the server calls its model; that is asked of the server (models.h)
  * unless it is given. %c is how many tokens the server's context has: clients assume 200,000 to a
- * million of a model that they do not know, and would not shorten their conversations in time; %l
- * the same as a member of opencode's JSON. Where that is not known, or less than clients can
- * shorten to, texts with %c are left out and %l is empty. The program is then replaced by the
+ * million of a model that they do not know, and would not shorten their conversations in time; %r
+ * the same where there is room for Claude Code to do so, %l as a member of opencode's JSON. Texts
+ * with a %c or %r that stands for nothing are left out. The program is then replaced by the
  * client's.
  */
 #include <errno.h>
@@ -22,8 +22,9 @@
 #include "cli/out.h"
 
 enum { SETTINGS_MAX = 12, WORDS_MAX = 16, KEY_FILE_BYTES = 1 << 20 };
-/* Clients keep up to 33,000 tokens free, and begin with up to 12,000 (Claude Code). */
-enum { LEAST_CONTEXT_TOK = 65536 };
+/* Claude Code begins with 12,000 tokens and keeps 33,000 free: in less than this it would shorten
+ * its conversation again and again, and stop. Not told, it goes on until the server refuses. */
+enum { ROOM_TOK = 65536 };
 
 struct client {
     const char *name, *install;
@@ -47,7 +48,7 @@ static const struct client clients[] = {
       {"ANTHROPIC_DEFAULT_SONNET_MODEL", "%m"},
       {"ANTHROPIC_DEFAULT_HAIKU_MODEL", "%m"},
       {"CLAUDE_CODE_SUBAGENT_MODEL", "%m"},
-      {"CLAUDE_CODE_MAX_CONTEXT_TOKENS", "%c"},
+      {"CLAUDE_CODE_MAX_CONTEXT_TOKENS", "%r"},
       {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"},
       {"API_TIMEOUT_MS", "3600000"}},
      {NULL}},
@@ -76,15 +77,20 @@ static const struct client clients[] = {
 
 struct launch {
     const struct client *client;
-    struct buf url, key, model, context, limit;
+    struct buf url, key, model, context, room, limit;
 };
 
 /* ---- texts ---- */
 
+static bool is_left_out(const struct launch *l, const char *text)
+{
+    return (l->context.len == 0 && strstr(text, "%c")) || (l->room.len == 0 && strstr(text, "%r"));
+}
+
 /* False: the text is left out. Else the caller deinits *out. */
 static bool expand(const struct launch *l, const char *text, struct buf *out)
 {
-    if (strstr(text, "%c") && l->context.len == 0)
+    if (is_left_out(l, text))
         return false;
     buf_init(out);
     for (; *text; text++) {
@@ -93,6 +99,7 @@ static bool expand(const struct launch *l, const char *text, struct buf *out)
                                     : c == 'k' ? &l->key
                                     : c == 'm' ? &l->model
                                     : c == 'c' ? &l->context
+                                    : c == 'r' ? &l->room
                                     : c == 'l' ? &l->limit
                                                : NULL;
         if (b)
@@ -160,12 +167,14 @@ static int read_key(struct launch *l, const struct opts *o, struct err *e)
 
 static void take_context(struct launch *l, uint64_t tok)
 {
-    if (tok > 0 && tok < LEAST_CONTEXT_TOK)
-        say_notice("the server's context has %llu tokens: little for %s, which does not know it; "
-                   "glim serve --ctx 131072 has more",
-                   (unsigned long long)tok, l->client->name);
-    if (tok < LEAST_CONTEXT_TOK)
+    if (tok == 0)
         return;
+    if (tok < ROOM_TOK)
+        say_notice("the server's context of %llu tokens is small for agents, which begin with up "
+                   "to 12,000; glim serve --ctx 131072 has more",
+                   (unsigned long long)tok);
+    else
+        buf_addf(&l->room, "%llu", (unsigned long long)tok);
     buf_addf(&l->context, "%llu", (unsigned long long)tok);
     buf_addf(&l->limit, ",\"limit\":{\"context\":%llu,\"output\":%llu}", (unsigned long long)tok,
              (unsigned long long)tok / 4);
@@ -282,6 +291,7 @@ int cmd_launch(const struct opts *o)
     buf_init(&l.key);
     buf_init(&l.model);
     buf_init(&l.context);
+    buf_init(&l.room);
     buf_init(&l.limit);
     int code = EXIT_OK;
     if (read_options(&l, o, &e) != GLIM_OK)
@@ -294,6 +304,7 @@ int cmd_launch(const struct opts *o)
     buf_deinit(&l.key);
     buf_deinit(&l.model);
     buf_deinit(&l.context);
+    buf_deinit(&l.room);
     buf_deinit(&l.limit);
     return code;
 }
