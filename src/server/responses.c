@@ -1,6 +1,6 @@
 /* responses.c - the replies of OpenAI's Responses API, as events or whole.
  *
- *   response.created, response.in_progress
+ *   response.created, response.in_progress (or response.queued, of one in the background)
  *   for each item: its events (responses_items.c)
  *   response.completed | response.incomplete | response.failed
  *
@@ -136,7 +136,7 @@ static void response_event(struct generation *g, const char *type, struct buf *o
 static void responses_begin(struct generation *g, struct buf *out)
 {
     response_event(g, "response.created", out);
-    response_event(g, "response.in_progress", out);
+    response_event(g, g->background ? "response.queued" : "response.in_progress", out);
 }
 
 static void responses_end(struct generation *g, struct choice *c, struct buf *out)

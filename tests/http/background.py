@@ -83,6 +83,7 @@ def test_background_stream_goes_on_without_its_client():
                 more = c.recv(65536)
                 assert more, got
                 got += more
+        assert got.count(b'"status":"queued"') == 2 and b"event: response.queued\n" in got, got
         name = json.loads(got.split(b"data: ")[1].split(b"\n")[0])["response"]["id"]
         eventually(lambda: look(s, name)["status"] in ENDED, "it ends")
         end = look(s, name)
