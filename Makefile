@@ -3,6 +3,7 @@
 # BUILD picks a flavour, each in its own folder: release (default, build/), werror, asan, tsan, hostile, fuzz, arm64.
 #   make BUILD=asan            libglim and glim under AddressSanitizer and UBSan, in build/asan/
 #   make BUILD=arm64           cross-built for AArch64 Linux, in build/arm64/; make check-neon runs its tests in qemu
+# V=1 prints commands whole.
 # WITH_EDIT=0 builds without libedit (chat then reads plain lines); WITH_URING=0 without liburing (threads read then);
 # WITH_SSL=0 without OpenSSL (no glim verify); WITH_CURL=0 without libcurl (no verify --hub);
 # WITH_SQLITE=0 without SQLite (no usage history); WITH_HTTP=0 without libmicrohttpd and inih (no glim serve);
@@ -160,37 +161,39 @@ FAULTBIN := $(FAULTSRC:%.c=$(O)/%)
 all: $(O)/glim $(O)/libglim.a $(O)/libglim.so $(O)/glim.pc
 
 COMMA := ,
+# A short line in the place of a command.
+say = $(if $(filter 1,$(V)),,@printf '  %-5s%s\n' $(1) $@;)
 COMPILE = $(CC) $(CSTD) $(WARN) $(NUMERIC) $(CPPFLAGS) $(CFLAGS) $(FLAGS)
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
-	$(COMPILE) -MMD -MP -c $< -o $@
+	$(call say,CC)$(COMPILE) -MMD -MP -c $< -o $@
 
 # The web page, as C.
 $(O)/src/server/page_html.c: src/server/page.html tools/embed-page
 	@mkdir -p $(@D)
-	tools/embed-page $< > $@.tmp && mv $@.tmp $@
+	$(call say,GEN)tools/embed-page $< > $@.tmp && mv $@.tmp $@
 
 $(O)/src/server/page_html.o: $(O)/src/server/page_html.c
-	$(COMPILE) -MMD -MP -c $< -o $@
+	$(call say,CC)$(COMPILE) -MMD -MP -c $< -o $@
 
 $(O)/libglim.a: $(LIBOBJ)
-	rm -f $@ && ar rcs $@ $^
+	$(call say,AR)rm -f $@ && ar rcs $@ $^
 
 $(O)/libglim.so: $(LIBOBJ)
-	$(CC) -shared -Wl,-soname,libglim.so.0 -Wl,-z,relro,-z,now $(LDSAN) $^ $(LIBS) $(LDFLAGS) -o $@
+	$(call say,LINK)$(CC) -shared -Wl,-soname,libglim.so.0 -Wl,-z,relro,-z,now $(LDSAN) $^ $(LIBS) $(LDFLAGS) -o $@
 
 $(O)/glim: $(CLIOBJ) $(O)/libglim.a
-	$(CC) -pie -Wl,-z,relro,-z,now $(LDSAN) $^ $(CLILIBS) $(LIBS) $(LDFLAGS) -o $@
+	$(call say,LINK)$(CC) -pie -Wl,-z,relro,-z,now $(LDSAN) $^ $(CLILIBS) $(LIBS) $(LDFLAGS) -o $@
 
 $(O)/glim.pc: glim.pc.in Makefile
 	@mkdir -p $(@D)
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' $< > $@
+	$(call say,GEN)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' $< > $@
 
 OBJECTS_FIRST = $(filter-out %.a,$^) $(filter %.a,$^)
 
 $(O)/tests/%: $(O)/tests/%.o $(TESTUTIL:%.c=$(O)/%.o) $(O)/libglim.a
-	$(CC) $(LDSAN) $(WRAP) $(OBJECTS_FIRST) -lcmocka $(LIBS) $(LDFLAGS) -o $@
+	$(call say,LINK)$(CC) $(LDSAN) $(WRAP) $(OBJECTS_FIRST) -lcmocka $(LIBS) $(LDFLAGS) -o $@
 
 # Rooms of the program that stand on base/ alone.
 $(O)/tests/unit/test_known $(O)/tests/fuzz/replay_known build/fuzz/tests/fuzz/fuzz_known: $(O)/src/cli/known.o
@@ -223,26 +226,26 @@ TILEBIN := $(TILETEST:%=$(O)/tiles/tests/%)
 
 $(O)/tiles/%.o: %.c
 	@mkdir -p $(@D)
-	$(COMPILE) -DTILE_EMULATED -MMD -MP -c $< -o $@
+	$(call say,CC)$(COMPILE) -DTILE_EMULATED -MMD -MP -c $< -o $@
 
 $(TILEBIN): $(O)/tiles/tests/%: $(O)/tests/%.o $(TESTUTIL:%.c=$(O)/%.o) $(TILEOBJ) $(O)/libglim.a
 	@mkdir -p $(@D)
-	$(CC) $(LDSAN) $^ -lcmocka $(LIBS) $(LDFLAGS) -o $@
+	$(call say,LINK)$(CC) $(LDSAN) $^ -lcmocka $(LIBS) $(LDFLAGS) -o $@
 
 $(O)/tests/fault/%: $(O)/tests/fault/%.o $(TESTUTIL:%.c=$(O)/%.o) $(O)/libglim.a
-	$(CC) $(LDSAN) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap $^ -lcmocka $(LIBS) $(LDFLAGS) -o $@
+	$(call say,LINK)$(CC) $(LDSAN) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap $^ -lcmocka $(LIBS) $(LDFLAGS) -o $@
 
 # Loaded before the libraries of a running program.
 STARVE := $(O)/tests/fault/starve.so
 $(STARVE): tests/fault/starve.c
 	@mkdir -p $(@D)
-	$(CC) $(CSTD) $(WARN) -O2 -g -fPIC -shared $< -ldl -lgcc_s -o $@
+	$(call say,LINK)$(CC) $(CSTD) $(WARN) -O2 -g -fPIC -shared $< -ldl -lgcc_s -o $@
 
 $(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(O)/libglim.a
-	$(CC) $(LDSAN) $(OBJECTS_FIRST) $(LIBS) $(LDFLAGS) -o $@
+	$(call say,LINK)$(CC) $(LDSAN) $(OBJECTS_FIRST) $(LIBS) $(LDFLAGS) -o $@
 
 build/fuzz/tests/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libglim.a
-	clang -fsanitize=fuzzer,address,undefined $(OBJECTS_FIRST) $(LIBS) $(LDFLAGS) -o $@
+	$(call say,LINK)clang -fsanitize=fuzzer,address,undefined $(OBJECTS_FIRST) $(LIBS) $(LDFLAGS) -o $@
 
 CPPFLAGS_TESTS := -Itests
 $(O)/tests/%.o: CPPFLAGS += $(CPPFLAGS_TESTS)
@@ -295,7 +298,7 @@ $(ONEDNNOBJ): CPPFLAGS += $(CPPFLAGS_TESTS)
 $(O)/bench/onednn.o: CFLAGS += -fopenmp
 
 $(O)/bench/gemm_onednn: $(ONEDNNOBJ) $(O)/libglim.a
-	$(CC) $^ -fopenmp -ldnnl $(LIBS) $(LDFLAGS) -o $@
+	$(call say,LINK)$(CC) $^ -fopenmp -ldnnl $(LIBS) $(LDFLAGS) -o $@
 
 bench-onednn:
 	@bench/gemm-onednn
@@ -308,20 +311,20 @@ bench-streaming: all
 $(O)/bench/mtp.o: CPPFLAGS += $(CPPFLAGS_TESTS)
 
 $(O)/bench/mtp: $(O)/bench/mtp.o $(O)/libglim.a
-	$(CC) $^ $(LIBS) $(LDFLAGS) -o $@
+	$(call say,LINK)$(CC) $^ $(LIBS) $(LDFLAGS) -o $@
 
 bench-mtp:
 	@bench/mtp-run
 
 # Many answers at once without HTTP, for bench/serve.
 $(O)/bench/service: $(O)/bench/service.o $(O)/libglim.a
-	$(CC) $^ $(LIBS) $(LDFLAGS) -o $@
+	$(call say,LINK)$(CC) $^ $(LIBS) $(LDFLAGS) -o $@
 
 # Which experts stay in a memory that holds some of them.
 $(patsubst %,$(O)/bench/%.o,usage usage_sim): CPPFLAGS += $(CPPFLAGS_TESTS)
 
 $(O)/bench/usage: $(O)/bench/usage.o $(O)/bench/usage_sim.o $(O)/libglim.a
-	$(CC) -Wl,--wrap=experts_begin $^ $(LIBS) $(LDFLAGS) -o $@
+	$(call say,LINK)$(CC) -Wl,--wrap=experts_begin $^ $(LIBS) $(LDFLAGS) -o $@
 
 bench-usage: $(O)/bench/usage
 	@$(O)/bench/usage >bench/results/usage.csv
