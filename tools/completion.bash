@@ -11,7 +11,7 @@ _glim_options() {
     run) echo "$talk $opens $compute --mtp --tools --messages --raw --ids --print-ids --stop --ignore-eos --json" ;;
     chat) echo "$talk $opens $compute --mtp" ;;
     serve) echo "$opens $compute --mtp --host --port --api-key --api-key-file --tls-cert --tls-key --allowed-host --cors-origin
-        --alias --any-model --reasoning-field --parallel --queue --queue-per-key --cache-tokens --kv-dir --kv-dir-size --kv-encrypt --slot-save-path --prompt-share --limits --config --log" ;;
+        --alias --any-model --reasoning-field --parallel --queue --queue-per-key --timeout --cache-tokens --kv-dir --kv-dir-size --kv-encrypt --slot-save-path --prompt-share --limits --config --log" ;;
     launch) echo "--url --api-key --api-key-file --alias --print --help -h" ;;
     show) echo "$opens --latent-eps --tensors --json" ;;
     plan) echo "$opens $cache --chunk --mtp --sessions --bandwidth --drive --use --hit-rate --json" ;;

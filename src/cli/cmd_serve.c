@@ -195,6 +195,7 @@ static int read_options(struct serve *s, struct err *e)
         .any_model = o->any_model,
         .reasoning = fields[o->reasoning_field],
         .slot_folder = o->slot_save_path,
+        .timeout_s = o->timeout_s ? o->timeout_s : 86400,
         .limits = HTTP_LIMITS_DEFAULT,
         .log = on_log,
         .log_level = o->log - 1,

@@ -130,6 +130,8 @@ static const struct opt table[] = {
      "requests that may wait; more are refused [256]"},
     {"queue-per-key", 0, OPT_INT, GROUP_VERB, V(SERVE), "N", 1, 65536, AT(queue_per_key),
      "of these, of one API key [half of --queue; all of it where there is one key or none]"},
+    {"timeout", 0, OPT_INT, GROUP_VERB, V(SERVE), "SECONDS", 1, 31536000, AT(timeout_s),
+     "most time for a request, its wait included [86400, a day]"},
     {"cache-tokens", 0, OPT_INT, GROUP_VERB, V(SERVE), "N", 1, MANY, AT(cache_tok),
      "room for tokens of running requests and kept prompts together [2 x --ctx]"},
     {"limits", 0, OPT_TEXT, GROUP_VERB, V(SERVE), "NAME=N,...", 0, 0, AT(limits),

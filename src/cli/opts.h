@@ -117,7 +117,7 @@ struct opts {
     const char *host, *api_key_file, *tls_cert, *tls_key, *alias, *config, *kv_dir, *limits;
     const char *slot_save_path;
     struct opt_texts api_key, allowed_host, cors_origin;
-    uint64_t port, parallel, queue, queue_per_key, cache_tok, kv_dir_bytes;
+    uint64_t port, parallel, queue, queue_per_key, timeout_s, cache_tok, kv_dir_bytes;
     double prompt_share;
     bool any_model, kv_encrypt;
     int reasoning_field; /* as the choices of the option */

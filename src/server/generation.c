@@ -24,7 +24,6 @@
  * is put off as long as clients stand it, since a status is then given away. */
 #define STREAM_QUIET_NS 10000000000u
 #define WHOLE_QUIET_NS  50000000000u
-#define DEADLINE_NS     86400000000000u /* a day: a slow drive takes long */
 
 static const char stream_type[] = "text/event-stream";
 
@@ -338,7 +337,7 @@ static int submit_one(struct generation *g, struct choice *c, struct fault *f)
     r.generate.stop = g->generate.stops ? g->stop : NULL;
     r.generate.thinking = c->prompt->thinking;
     r.generate.stop_string = &c->answer.stop_string;
-    r.timeout_ns = DEADLINE_NS;
+    r.timeout_ns = g->server->o.timeout_s * 1000000000u;
     r.generate.sampling.seed += c->index;
     r.owner = exchange_owner(g->x);
     r.secret = exchange_key(g->x);

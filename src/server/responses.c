@@ -73,11 +73,11 @@ static void put_usage(const struct generation *g, struct buf *out)
              t.prompt_tok + t.output_tok);
 }
 
-/* Only who may be looked at while nobody waits for it can be seen waiting, or cancelled. */
+/* Only one in the background can be seen waiting. */
 static const char *status_of(const struct generation *g)
 {
     const struct answer *const a = &g->choice[0].answer;
-    if (g->background && atomic_load(&g->gone))
+    if (atomic_load(&g->gone))
         return "cancelled";
     if (g->failed)
         return "failed";

@@ -36,6 +36,7 @@ struct server_options {
     unsigned reasoning;   /* enum reasoning_fields of chat completions' answers; 0: none */
     bool any_model;       /* answer whatever model a request names */
     const char *cert, *key; /* PEM texts */
+    uint64_t timeout_s;     /* of a request, its wait included */
     struct http_limits limits;
     /* One line; called from any thread, must not wait. level: 0 always, 1 requests, 2 details. */
     void (*log)(void *ctx, int level, const char *text);

@@ -4,7 +4,7 @@ import signal
 
 from harness import Server, eventually, shared, test
 from responses import body, post, response
-from wire import JSON, http
+from wire import JSON, http, until
 
 ENDED = ("completed", "incomplete", "failed", "cancelled")
 # An answer that is far from its end for as long as a test looks.
@@ -78,16 +78,22 @@ def test_background_stream_goes_on_without_its_client():
         with s.connect() as c:
             c.sendall(http("POST", "/v1/responses", json.dumps(body(**{**LONG, "max_output_tokens": 600}, stream=True)).encode(),
                            JSON))
-            got = b""
-            while b"output_text.delta" not in got:
-                more = c.recv(65536)
-                assert more, got
-                got += more
+            got = until(c, b"output_text.delta")
         assert got.count(b'"status":"queued"') == 2 and b"event: response.queued\n" in got, got
         name = json.loads(got.split(b"data: ")[1].split(b"\n")[0])["response"]["id"]
         eventually(lambda: look(s, name)["status"] in ENDED, "it ends")
         end = look(s, name)
         assert end["status"] == "incomplete" and end["usage"]["output_tokens"] == 600, end
+
+
+@test
+def test_without_background_a_client_that_leaves_cancels():
+    with Server("--ctx", "32768", "--alias", "nano") as s:
+        with s.connect() as c:
+            c.sendall(http("POST", "/v1/responses", json.dumps(body(**{**LONG, "background": False}, stream=True)).encode(), JSON))
+            name = json.loads(until(c, b"output_text.delta").split(b"data: ")[1].split(b"\n")[0])["response"]["id"]
+        eventually(lambda: look(s, name) != 404, "it is kept")
+        assert look(s, name)["status"] == "cancelled", look(s, name)
 
 
 @test

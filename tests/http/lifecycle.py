@@ -8,7 +8,7 @@ import threading
 import time
 
 from harness import GLIM, ROOT, SLOW, TMP, Server, eventually, read_all, test
-from wire import JSON, generating, http
+from wire import JSON, generating, http, until
 
 ENDLESS = {"prompt": "Once", "max_tokens": 30000, "temperature": 1, "seed": 1, "stream": True, "ignore_eos": True}
 
@@ -44,6 +44,23 @@ def test_name_goes_into_paths_and_settings():
             assert entry["id"] == called and entry["display_name"].encode() == name, (name, entry)
             assert s.get("/v1/models/" + called).status == 200
             assert s.chat(model=called, max_tokens=1).status == s.chat(model=name.decode(), max_tokens=1).status == 200
+
+
+@test
+def test_timeout_of_a_request():
+    endless = {**ENDLESS, "stream": False}
+    messages = {"model": "any", "max_tokens": 30000, "messages": [{"role": "user", "content": "Count."}]}
+    with Server("--ctx", "32768", "--parallel", "1", "--timeout", "1", "--any-model") as s:
+        with s.connect() as c:
+            c.sendall(http("POST", "/v1/completions", json.dumps(ENDLESS).encode(), JSON))
+            eventually(lambda: generating(s), "it runs")
+            r = s.post("/v1/messages", messages)  # waits, or does not come to its end
+            assert r.status == 200 or r.status == 504 and r.error["type"] == "timeout_error", r
+            out = until(c, b'"code":"timeout"}}\n\n')
+        assert b"within 1.000 s" in out and b"[DONE]" not in out, out[-600:]
+        r = s.post("/v1/completions", endless)
+        assert r.status == 504 and r.error["code"] == "timeout", r
+        assert s.post("/v1/completions", {"prompt": "Once", "max_tokens": 3}).status == 200
 
 
 @test

@@ -18,6 +18,16 @@ def http(method, path, body=b"", *headers, version="1.1"):
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
+def until(c, word):
+    """What has come by a connection when the word has."""
+    got = b""
+    while word not in got:
+        more = c.recv(65536)
+        assert more, got
+        got += more
+    return got
+
+
 def status(answer):
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else None
 
