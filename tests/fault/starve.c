@@ -119,9 +119,14 @@ static _Unwind_Reason_Code note_frame(struct _Unwind_Context *c, void *ctx)
     return _URC_NO_REASON;
 }
 
+/* Of threads that fail together, one. */
 static void note_where(void)
 {
+    static atomic_flag noting = ATOMIC_FLAG_INIT;
+    if (atomic_flag_test_and_set(&noting))
+        return;
     (void)_Unwind_Backtrace(note_frame, &(struct frames){0});
+    atomic_flag_clear(&noting);
 }
 
 static bool counts(void)
