@@ -74,7 +74,8 @@ bool background_ask(struct background *b, const char *owner, const char *id,
     }
     if (wish != BACKGROUND_LOOK && g->left > 0)
         generation_cancel(g);
-    g->dialect->whole(g, out);
+    if (wish != BACKGROUND_FORGET)
+        g->dialect->whole(g, out);
     (void)pthread_mutex_unlock(&g->lock);
     exchange_release(g->x);
     return true;

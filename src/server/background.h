@@ -22,8 +22,8 @@ enum background_wish {
     BACKGROUND_CANCEL, /* end it: what it has said so far is kept */
     BACKGROUND_FORGET  /* end it, and keep nothing */
 };
-/* Does so with the one whose exchange has this id (without "req_"), and appends it as it is then.
- * False: there is none. */
+/* Does so with the one whose exchange has this id (without "req_"), and appends it as it is then,
+ * unless it is forgotten: out may be NULL there. False: there is none. */
 bool background_ask(struct background *b, const char *owner, const char *id,
                     enum background_wish wish, struct buf *out);
 /* All of them, for the server stops. */

@@ -48,9 +48,8 @@ static void answer(struct server *s, struct exchange *x, const struct named *n, 
 
 static bool delete(struct server *s, const char *owner, const struct named *n, struct buf *out)
 {
-    const bool ran = background_ask(s->background, owner, n->id, BACKGROUND_FORGET, out);
+    const bool ran = background_ask(s->background, owner, n->id, BACKGROUND_FORGET, NULL);
     const bool kept = responses_store_delete(s->responses, owner, n->id); /* perhaps just now */
-    buf_clear(out);
     if (!ran && !kept)
         return false;
     buf_addf(out, "{\"id\":\"resp_%s\",\"object\":\"response\",\"deleted\":true}", n->id);

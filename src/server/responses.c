@@ -89,7 +89,7 @@ static const char *status_of(const struct generation *g)
 static void put_error(const struct generation *g, struct buf *out)
 {
     const struct fault *const f = &g->fault;
-    if (strcmp(status_of(g), "failed") != 0) {
+    if (!g->failed || atomic_load(&g->gone)) {
         buf_adds(out, "null");
         return;
     }

@@ -37,7 +37,7 @@ static const struct route table[] = {
     {"/v1/completions", HTTP_POST, 0, NULL, &dialect_completions, NULL},
     {"/v1/responses", HTTP_POST, 0, NULL, &dialect_responses, NULL},
     {"/v1/responses/input_tokens", HTTP_POST, COUNTS, NULL, &dialect_responses, NULL},
-    {"/v1/responses/*/cancel", HTTP_POST, QUICK, endpoint_response_cancel, NULL, NULL},
+    {"/v1/responses/*/cancel", HTTP_POST, 0, endpoint_response_cancel, NULL, NULL},
     {"/v1/responses/*", HTTP_GET | HTTP_DELETE, QUICK, endpoint_response, NULL, NULL},
     {"/v1/messages", HTTP_POST, 0, NULL, &dialect_anthropic, NULL},
     {"/v1/messages/count_tokens", HTTP_POST, COUNTS, NULL, &dialect_anthropic, NULL},
